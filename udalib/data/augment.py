@@ -1,0 +1,69 @@
+"""Augmentation of whole batches on the device: one affine sampling for image and label, then colour."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from udalib.labels import IGNORE
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training may change about an image. Every image of a batch draws its own values.
+
+    crop: height and width of the window in pixels; None keeps the image's size.
+    scale: range of the zoom factor. Above 1 the window shows less of the scene; below 1 what lies outside the image
+        is grey in the image and ignored in the label.
+    flip: mirror half of the images.
+    jitter: half-width of the ranges of contrast (relative), brightness and colour cast (in units of 100 grey levels).
+    """
+
+    crop: tuple[int, int] | None = None
+    scale: tuple[float, float] = (0.8, 1.5)
+    flip: bool = True
+    jitter: float = 0.15
+
+    def __call__(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """images: uint8 [B, 3, H, W], labels: uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255, uint8 [B, h, w].
+
+        generator: a CPU generator, whatever the device of the images, so that a GPU sees the same augmentations.
+        """
+        grid = self._windows(images.shape, generator).to(images.device)
+        grey = 118.0
+        images = grey + F.grid_sample(images.float() - grey, grid, mode="bilinear", align_corners=False)
+        if labels is not None:
+            # 255 is moved to 0 for sampling, so that the zeros outside the image come back as ignore.
+            shifted = (IGNORE - labels.int()).float()[:, None]
+            sampled = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0]
+            labels = (IGNORE - sampled).to(torch.uint8)
+        return self._colours(images, generator), labels
+
+    def _windows(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Sampling grids [B, h, w, 2] of randomly placed, zoomed and mirrored windows."""
+        count, _, height, width = shape
+        crop_height, crop_width = self.crop or (height, width)
+        zoom = _uniform(count, *self.scale, generator)
+        # The window's half-size and the room it has to move, as shares of the image's half-size.
+        half = torch.stack([crop_width / width / zoom, crop_height / height / zoom], dim=1)
+        centre = (1 - half).abs() * (2 * torch.rand(count, 2, generator=generator) - 1)
+        if self.flip:
+            half[:, 0] *= 1 - 2 * torch.randint(0, 2, (count,), generator=generator)
+        theta = torch.zeros(count, 2, 3)
+        theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = half[:, 0], half[:, 1], centre
+        return F.affine_grid(theta, [count, 3, crop_height, crop_width], align_corners=False)
+
+    def _colours(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        if not self.jitter:
+            return images
+        count, j = len(images), self.jitter
+        contrast = 1 + _uniform(count, -j, j, generator).view(-1, 1, 1, 1)
+        brightness = 100 * _uniform(count, -j, j, generator).view(-1, 1, 1, 1)
+        cast = 50 * _uniform(count * 3, -j, j, generator).view(-1, 3, 1, 1)
+        grey = 118.0
+        return (images - grey) * contrast.to(images.device) + (grey + brightness + cast).to(images.device)
+
+
+def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(count, generator=generator)

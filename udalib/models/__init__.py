@@ -1,0 +1,25 @@
+"""Networks and their parts. `build` is the one way to make a network by name."""
+
+import torch
+from torch import nn
+
+from udalib.models.mini import Mini
+from udalib.models.parts import Output
+
+NETWORKS = {"mini": Mini}
+
+
+def build(name: str, num_classes: int) -> nn.Module:
+    """A freshly initialised network, in channels_last memory format.
+
+    Its forward pass takes images [B, 3, H, W] in 0..255 and returns an `Output`. The weights come from torch's global
+    random state: seed it first for a reproducible initialisation.
+
+    Raises ValueError for an unknown name.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(NETWORKS)}.")
+    return NETWORKS[name](num_classes).to(memory_format=torch.channels_last)
+
+
+__all__ = ["NETWORKS", "Mini", "Output", "build"]

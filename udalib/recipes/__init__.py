@@ -1,0 +1,135 @@
+"""Every method by name: `run` does it, records it, and never does it twice."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from udalib import data, models, runs, train
+from udalib.device import describe, pick
+from udalib.recipes import baselines, self_training
+from udalib.recipes.experiment import Experiment, Optimisation, Report
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A method: its steps, the type of its settings, and how the profiles change them."""
+
+    steps: Callable[[Experiment, Any], None]
+    settings: type[Optimisation]
+    profiles: dict[str, dict[str, Any]]
+
+    @property
+    def purpose(self) -> str:
+        return self.steps.__doc__.splitlines()[0]
+
+
+RECIPES = {
+    "source": Recipe(baselines.source, baselines.Supervised, baselines.SUPERVISED_PROFILES),
+    "oracle": Recipe(baselines.oracle, baselines.Supervised, baselines.SUPERVISED_PROFILES),
+    "adabn": Recipe(baselines.adabn, baselines.AdaBN, baselines.ADABN_PROFILES),
+    "control": Recipe(self_training.control, self_training.Rounds, self_training.PROFILES),
+    "st": Recipe(self_training.st, self_training.SelfTraining, self_training.PROFILES),
+}
+
+
+def find(name: str) -> Recipe:
+    """The recipe called `name`. Raises ValueError, listing the choices, for any other name."""
+    if name not in RECIPES:
+        raise ValueError(f"There is no recipe {name!r}; choose one of: {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisation:
+    """The settings of a recipe under a profile, with some of them overridden.
+
+    Raises ValueError for unknown names and for values of another type than the default's.
+    """
+    recipe = find(name)
+    data.find_profile(profile)
+    fields = {field.name: field for field in dataclasses.fields(recipe.settings)}
+    for key, value in overrides.items():
+        if key not in fields:
+            raise ValueError(f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}.")
+        default = fields[key].default
+        if not _same_kind(value, default):
+            raise ValueError(f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}.")
+    return recipe.settings(**{**recipe.profiles.get(profile, {}), **overrides})
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    if isinstance(default, tuple):
+        return isinstance(value, tuple | list) and len(value) == len(default)
+    return isinstance(value, type(default))
+
+
+def run(
+    name: str,
+    benchmark: str = "game-city",
+    profile: str = "quick",
+    seed: int = 0,
+    root: str | Path | None = None,
+    device: str | None = None,
+    report: Report | None = None,
+    **overrides: Any,
+) -> runs.Result:
+    """Run a recipe on a benchmark, or fetch the record of having done so with the same settings and code.
+
+    A run that was interrupted continues. The recipe it starts from, if any, is run first. root: folder of the data;
+    device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress; default
+    `print`. overrides: settings of the recipe.
+
+    Raises ValueError for unknown names and unusable values.
+    """
+    chosen, target_device = settings(name, profile, **overrides), pick(device)
+    pair = data.find_pair(benchmark)
+    report = report or (lambda text: print(f"{name} on {benchmark}: {text}", flush=True))
+    start = None
+    if hasattr(chosen, "start"):
+        start = run(chosen.start, benchmark, profile, seed, root, device)
+    identity = {
+        "recipe": name,
+        "benchmark": benchmark,
+        "profile": profile,
+        "seed": seed,
+        "settings": _plain_settings(chosen),
+        "code": runs.code_version(find(name).steps.__module__),
+        "start": start.record_path.parent.name if start else None,
+    }
+    with runs.open_run(identity) as record:
+        if not record.finished:
+            bench = data.benchmark(benchmark, profile, seed, root, progress=_rendering(report))
+            experiment = Experiment(bench, chosen, record, target_device, start, report)
+            find(name).steps(experiment, chosen)
+            record.write(
+                "finished",
+                device=describe(target_device),
+                stands_for=pair.stands_for,
+                classes=list(bench.classes.names),
+            )
+        return runs.Result(runs.read_record(record.record_path), record.record_path)
+
+
+def load_network(result: runs.Result, number: int | None = None, device: str | None = None) -> nn.Module:
+    """The network of a finished run after round `number` (default: the last), in evaluation mode."""
+    net = models.build(result.record["settings"]["network"], len(result.record["classes"]))
+    net.load_state_dict(train.load(result.weights(number)))
+    return net.to(pick(device)).eval()
+
+
+def _plain_settings(chosen: Optimisation) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(chosen).items()}
+
+
+def _rendering(report: Report) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == total or done % 200 == 0:
+            report(f"rendered {done}/{total} images")
+
+    return progress

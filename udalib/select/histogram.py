@@ -1,0 +1,174 @@
+"""The two rules every selection shares: what a threshold is, and which pixels pass it.
+
+A threshold is an order statistic of the confidences of a whole target set (Zou et al., ECCV 2018,
+Algorithms 1 and 2): too many values to sort in memory, and a histogram small enough for it would be inexact.
+A non-negative float32 sorts like its bit pattern read as an integer, so the value of a rank is found by
+radix selection in two 16-bit digits: the upper digits are counted as the pixels stream by, the pixels
+themselves go to disk, and one read of them counts the lower digits under the upper digit that holds the rank.
+"""
+
+import math
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from udalib.labels import IGNORE
+
+_PIXEL = np.dtype([("bits", "<u4"), ("class", "u1")])  # float32 bit pattern and argmax class: 5 bytes
+_CHUNK = 1 << 16  # pixels per read
+_UPPER_DIGITS = 1 << 15  # the sign bit is never set
+_LOWER_DIGITS = 1 << 16
+
+
+def most_confident(probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the largest response of every pixel, float32 [B,H,W], and its class, int64 [B,H,W].
+
+    `probs` is [B,C,H,W] on any device; of equal responses the smallest class wins.
+    """
+    value, pred = probs.detach().max(dim=1)
+    return value.float(), pred
+
+
+def label_above(pred: Tensor, value: Tensor, threshold: Tensor | float, largest: Tensor | float) -> Tensor:
+    """Return `pred` where `value` passes `threshold` and 255 elsewhere, uint8 [B,H,W].
+
+    A pixel passes strictly above its threshold. Where the threshold is the `largest` value seen (confidences
+    saturated at 1.0), equality passes too: otherwise the surest class would silently lose all its labels.
+    `threshold` and `largest` broadcast against `pred` and `value` [B,H,W].
+    """
+    keep = (value > threshold) | ((value == threshold) & (threshold == largest))
+    return torch.where(keep, pred, IGNORE).to(torch.uint8)
+
+
+def check_portion(portion: float) -> None:
+    """Raise ValueError unless `portion` is in (0, 1]."""
+    if not 0 < portion <= 1:
+        raise ValueError(f"portion is {portion}; choose a share above 0 and at most 1")
+
+
+class ConfidenceHistogram:
+    """Confidences per predicted class, from which thresholds are read exactly to the last bit.
+
+    The confidence of a pixel is its largest response; it is counted for the class that has it. The result
+    does not depend on how the stream is cut into batches, ordered, or spread over merged histograms.
+    Memory is constant; 5 bytes per pixel go to an unnamed temporary file that vanishes with the object: 31 GB
+    for the 2,975 full-size images of Cityscapes, so let TMPDIR name a folder with room on a disk.
+    """
+
+    def __init__(self, num_classes: int):
+        """Start empty; raise ValueError unless `num_classes` is 1 to 255."""
+        if not 1 <= num_classes <= IGNORE:
+            raise ValueError(f"num_classes is {num_classes}; choose 1 to {IGNORE}, since train ids are bytes")
+        self.num_classes = num_classes
+        self._upper = np.zeros((num_classes, _UPPER_DIGITS), np.int64)
+        self._largest = np.zeros(num_classes, np.float32)
+        self._pixels = tempfile.TemporaryFile()
+        weakref.finalize(self, self._pixels.close)
+
+    @property
+    def counts(self) -> Tensor:
+        """Pixels per predicted class, int64 [C]."""
+        return torch.from_numpy(self._upper.sum(axis=1))
+
+    @property
+    def largest(self) -> Tensor:
+        """Largest confidence per class, float32 [C]; 0 for a class without pixels."""
+        return torch.from_numpy(self._largest.copy())
+
+    def update(self, probs: Tensor) -> None:
+        """Count the pixels of `probs` [B,C,H,W]: probabilities, or any other finite non-negative responses.
+
+        Raises ValueError for another shape, and for negative, infinite or NaN responses.
+        """
+        if probs.ndim != 4 or probs.shape[1] != self.num_classes:
+            raise ValueError(f"probs has shape {list(probs.shape)}; pass [B,{self.num_classes},H,W]")
+        if probs.numel() == 0:
+            return
+        value, pred = most_confident(probs)
+        if not (probs.amin() >= 0 and value.amax() < math.inf):  # so phrased, NaN is refused too
+            raise ValueError("probs has negative, infinite or NaN values; pass softmax output, not logits")
+        pixels = np.empty(value.numel(), _PIXEL)
+        # abs() turns -0.0, whose bit pattern is large, into 0.0.
+        pixels["bits"] = value.abs().flatten().cpu().numpy().view(np.uint32)
+        pixels["class"] = pred.flatten().to(torch.uint8).cpu().numpy()
+        self._append(pixels)
+
+    def merge(self, other: "ConfidenceHistogram") -> None:
+        """Add everything `other` has counted; `other` stays usable.
+
+        Raises ValueError if the numbers of classes differ.
+        """
+        if other.num_classes != self.num_classes:
+            raise ValueError(f"other has {other.num_classes} classes; merge one that has {self.num_classes}")
+        for pixels in other._chunks():
+            self._append(pixels)
+
+    def thresholds(self, portion: float) -> Tensor:
+        """Return the threshold of every class, float32 [C]: its value at descending rank round(portion * n).
+
+        Ranks start at 1, n is the number of pixels of the class, and halves round to even. A class whose
+        rank is 0 (absent or tiny) gets 1.0. Raises ValueError for a portion outside (0, 1].
+        """
+        return torch.from_numpy(self._values_at(portion, self._upper, group=np.arange(self.num_classes)))
+
+    def threshold(self, portion: float) -> float:
+        """Return the one threshold of all classes pooled, by the rule of `thresholds`."""
+        upper = self._upper.sum(axis=0, keepdims=True)
+        return float(self._values_at(portion, upper, group=np.zeros(self.num_classes, np.int64))[0])
+
+    def _append(self, pixels: np.ndarray) -> None:
+        self._pixels.seek(0, os.SEEK_END)
+        self._pixels.write(pixels)
+        bits = np.ascontiguousarray(pixels["bits"])  # ufunc.at is far slower on unaligned fields
+        np.maximum.at(self._largest, pixels["class"], bits.view(np.float32))
+        digit = bits >> 16
+        # Confidences occupy a few hundred neighbouring digits: counting only those keeps small batches cheap.
+        first, stop = int(digit.min()), int(digit.max()) + 1
+        index = pixels["class"].astype(np.int64) * (stop - first) + (digit - first)
+        counts = np.bincount(index, minlength=self.num_classes * (stop - first))
+        self._upper[:, first:stop] += counts.reshape(self.num_classes, -1)
+
+    def _chunks(self) -> Iterator[np.ndarray]:
+        for start in range(0, self._pixels.seek(0, os.SEEK_END), _CHUNK * _PIXEL.itemsize):
+            self._pixels.seek(start)
+            yield np.frombuffer(self._pixels.read(_CHUNK * _PIXEL.itemsize), _PIXEL)
+
+    def _values_at(self, portion: float, upper: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """Return the thresholds, float32 [G], of groups of classes; class c belongs to `group[c]`.
+
+        Both `upper` [G,32768] and the result of `_lower_counts` are sums over pixels, so several processes
+        could add theirs before the rank is looked up.
+        """
+        check_portion(portion)
+        rank = np.array([round(portion * n) for n in upper.sum(axis=1).tolist()])
+        upper_digit, rank_within = _digit_at(upper, rank)
+        lower_digit, _ = _digit_at(self._lower_counts(upper_digit, group), rank_within)
+        value = (upper_digit << 16 | lower_digit).astype(np.uint32).view(np.float32)
+        return np.where(rank == 0, np.float32(1), value)
+
+    def _lower_counts(self, upper_digit: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """Count the lower digits, int64 [G,65536], of the pixels whose upper digit is that of their group."""
+        counts = np.zeros((len(upper_digit), _LOWER_DIGITS), np.int64)
+        for pixels in self._chunks():
+            row = group[pixels["class"]]
+            inside = pixels["bits"] >> 16 == upper_digit[row]
+            index = row[inside] * _LOWER_DIGITS + (pixels["bits"][inside] & 0xFFFF)
+            np.add.at(counts.reshape(-1), index, 1)
+        return counts
+
+
+def _digit_at(counts: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the digit [G] that holds the descending 1-based `rank` [G], and the rank among its own values.
+
+    `counts` [G,D] is the number of values per digit.
+    """
+    running = counts[:, ::-1].cumsum(axis=1)
+    position = (running < rank[:, None]).sum(axis=1)
+    digit = counts.shape[1] - 1 - position
+    group = np.arange(len(rank))
+    return digit, rank - running[group, position] + counts[group, digit]
