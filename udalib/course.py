@@ -41,8 +41,8 @@ class Lesson:
     def finish(self, **findings: Any) -> Path:
         """Write the notebook's own record (its parameters, `findings`, versions, time) and return its file.
 
-        findings: plain numbers, strings, lists and dicts. The file is <out>/<name>-<benchmark>-<profile>-seed<n>.json;
-        `out` defaults to `notebooks` in `runs.home()`.
+        findings: plain numbers, strings, lists and dicts. The file is
+        <out>/<name>-<benchmark>-<profile>-seed<n>.json; `out` defaults to `notebooks` in `runs.home()`.
         """
         folder = Path(self.out) if self.out else runs.home() / "notebooks"
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,9 +90,11 @@ def begin(
 
 
 def check(name: str, answer: Any, expected: Any | Callable[[Any], bool], tolerance: float = 1e-6) -> None:
-    """Print how an exercise stands: "not done yet" while the answer is None, else whether it is right. Never raises.
+    """Print how an exercise stands: "not done yet" while the answer is None, else whether it is right. Never
+    raises.
 
-    expected: the right value (numbers and tensors are compared within `tolerance`), or a function that judges the answer.
+    expected: the right value (numbers and tensors are compared within `tolerance`), or a function that judges
+        the answer.
     """
     if answer is None:
         print(f"{name}: not done yet")
@@ -108,4 +110,6 @@ def _equal(answer: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(expected, str | bool):
         return answer == expected
     answer, expected = torch.as_tensor(answer).double(), torch.as_tensor(expected).double()
-    return answer.shape == expected.shape and torch.allclose(answer, expected, rtol=0, atol=tolerance, equal_nan=True)
+    return answer.shape == expected.shape and torch.allclose(
+        answer, expected, rtol=0, atol=tolerance, equal_nan=True
+    )

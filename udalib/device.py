@@ -14,20 +14,24 @@ def pick(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"Device {name!r} can't be used on this machine; leave it out, or choose cpu.") from error
+        raise ValueError(
+            f"Device {name!r} can't be used on this machine; leave it out, or choose cpu."
+        ) from error
     return device
 
 
 def precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device has fast instructions for it, else float32.
 
-    A CPU without AMX or AVX512-BF16 emulates bfloat16: measured on such a CPU, a training step of the mini network
-    took twelve times as long as in float32.
+    A CPU without AMX or AVX512-BF16 emulates bfloat16: measured on such a CPU, a training step of the mini
+    network took twelve times as long as in float32.
     """
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     if device.type == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch can't tell: float32 then
+        able = getattr(
+            torch.cpu, "get_capabilities", dict
+        )()  # older releases of torch can't tell: float32 then
         if able.get("amx_bf16") or able.get("avx512_bf16"):
             return torch.bfloat16
     return torch.float32

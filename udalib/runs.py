@@ -1,8 +1,8 @@
 """A run's record: what was run, on what, how long it took, what came out. Caching and resuming by folder.
 
-A run lives in `home()/runs/<recipe>-<benchmark>-<profile>-seed<n>-<key>`, where the key is a hash of its settings and
-of the code it depends on. Its folder holds `record.json`, the weights after every round, and while it runs the state
-to resume from. A record with the status "finished" is never run again.
+A run lives in `home()/runs/<recipe>-<benchmark>-<profile>-seed<n>-<key>`, where the key is a hash of its
+settings and of the code it depends on. Its folder holds `record.json`, the weights after every round, and
+while it runs the state to resume from. A record with the status "finished" is never run again.
 """
 
 import ast
@@ -69,7 +69,7 @@ class Run:
         return self.folder / f"round{number}.state.pt"
 
     def add_round(self, scores: dict[str, Any]) -> None:
-        """Append one round's scores. The record is rewritten at once, so that a kill loses no finished round."""
+        """Append one round's scores and write the record, so that a kill loses no finished round."""
         self.rounds.append(scores)
         self.write("running")
 
@@ -105,7 +105,8 @@ def open_run(identity: dict[str, Any]) -> Iterator[Run]:
         lock.acquire()
     except OSError as error:
         raise ValueError(
-            f"The run folder {folder} can't be written ({error.strerror}); set UDALIB_HOME to a folder that can."
+            f"The run folder {folder} can't be written ({error.strerror}); "
+            "set UDALIB_HOME to a folder that can."
         ) from error
     try:
         yield Run(folder, identity)
@@ -124,12 +125,15 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(Path(path).read_text())
         record["status"], record["rounds"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not a run's record ({error}); delete its folder and run again.") from error
+        raise ValueError(
+            f"{path} is not a run's record ({error}); delete its folder and run again."
+        ) from error
     return record
 
 
 def code_version(module: str) -> str:
-    """Hash of the code a run depends on: `module` and whatever of this package it imports, however indirectly.
+    """Hash of the code a run depends on: `module` and whatever of this package it imports, however
+    indirectly.
 
     Comments, docstrings and layout do not count, so that better prose does not repeat a training.
     """
@@ -146,7 +150,10 @@ def _collect(module: str, found: dict[str, str]) -> None:
     tree = ast.parse(source.read_text())
     imported = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "udalib":
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -164,7 +171,9 @@ def _source_of(module: str) -> Path | None:
 
 def versions() -> dict[str, str]:
     """Versions of what a result can depend on."""
-    loaded = {name: sys.modules[name].__version__ for name in ("torch", "numpy", "cv2") if name in sys.modules}
+    loaded = {
+        name: sys.modules[name].__version__ for name in ("torch", "numpy", "cv2") if name in sys.modules
+    }
     return {"udalib": __version__, "python": platform.python_version(), **loaded}
 
 
@@ -178,7 +187,8 @@ def peak_memory() -> int:
 class Result:
     """What a finished run left behind.
 
-    record: the whole record. The figures below are those of the last round: the last is reported, never the best.
+    record: the whole record. The figures below are those of the last round: the last is reported, never the
+        best.
     """
 
     record: dict[str, Any]

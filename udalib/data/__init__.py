@@ -1,7 +1,16 @@
 """Domains and benchmarks: the embedded streets, augmentation and loaders."""
 
 from udalib.data.augment import Augmentation
-from udalib.data.benchmarks import PAIRS, PROFILES, Benchmark, Pair, Profile, benchmark, find_pair, find_profile
+from udalib.data.benchmarks import (
+    PAIRS,
+    PROFILES,
+    Benchmark,
+    Pair,
+    Profile,
+    benchmark,
+    find_pair,
+    find_profile,
+)
 from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 

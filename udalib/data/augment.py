@@ -14,10 +14,11 @@ class Augmentation:
     """What training may change about an image. Every image of a batch draws its own values.
 
     crop: height and width of the window in pixels; None keeps the image's size.
-    scale: range of the zoom factor. Above 1 the window shows less of the scene; below 1 what lies outside the image
-        is grey in the image and ignored in the label.
+    scale: range of the zoom factor. Above 1 the window shows less of the scene; below 1 what lies outside the
+        image is grey in the image and ignored in the label.
     flip: mirror half of the images.
-    jitter: half-width of the ranges of contrast (relative), brightness and colour cast (in units of 100 grey levels).
+    jitter: half-width of the ranges of contrast (relative), brightness and colour cast (in units of 100 grey
+        levels).
     """
 
     crop: tuple[int, int] | None = None
@@ -25,10 +26,14 @@ class Augmentation:
     flip: bool = True
     jitter: float = 0.15
 
-    def __call__(self, images: Tensor, labels: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """images: uint8 [B, 3, H, W], labels: uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255, uint8 [B, h, w].
+    def __call__(
+        self, images: Tensor, labels: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor | None]:
+        """images: uint8 [B, 3, H, W], labels: uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255, uint8 [B, h,
+        w].
 
-        generator: a CPU generator, whatever the device of the images, so that a GPU sees the same augmentations.
+        generator: a CPU generator, whatever the device of the images, so that a GPU sees the same
+            augmentations.
         """
         grid = self._windows(images.shape, generator).to(images.device)
         grey = 118.0

@@ -13,7 +13,7 @@ from udalib.data.datasets import ArrayDataset, Sample
 
 @dataclass(frozen=True)
 class Profile:
-    """How much work a run does. Sizes are those of the embedded benchmarks; recipes add their training lengths."""
+    """How much work a run does: sizes of the embedded benchmarks; recipes add the length of training."""
 
     name: str
     purpose: str
@@ -35,7 +35,7 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class Pair:
-    """One embedded benchmark: two domains of streets, and the experiment of the papers that it stands in for."""
+    """An embedded benchmark: two domains of streets, and the experiment that it stands in for."""
 
     source: streets.Domain
     target: streets.Domain
@@ -50,7 +50,9 @@ def _city() -> streets.Domain:
 PAIRS = {
     "game-city": lambda: Pair(streets.domain("game"), _city(), "GTA5 to Cityscapes"),
     "game-city-hard": lambda: Pair(
-        streets.domain("game"), streets.domain("city", appearance=0.75), "GTA5 to Cityscapes, with a large gap"
+        streets.domain("game"),
+        streets.domain("city", appearance=0.75),
+        "GTA5 to Cityscapes, with a large gap",
     ),
     "synth-city": lambda: Pair(streets.domain("synth"), _city(), "SYNTHIA to Cityscapes", labels.SYNTHIA16),
     "game-dashcam": lambda: Pair(
@@ -70,8 +72,10 @@ PAIRS = {
 class Benchmark:
     """The three datasets of an adaptation experiment.
 
-    source: labelled; target: unlabelled unless the benchmark was opened as the oracle; val: labelled, for scoring.
-    classes: what the label indices mean. stands_for: the experiment of the papers this benchmark is a stand-in for.
+    source: labelled; target: unlabelled unless the benchmark was opened as the oracle; val: labelled, for
+        scoring.
+    classes: what the label indices mean. stands_for: the experiment of the papers this benchmark is a
+        stand-in for.
     """
 
     name: str
@@ -115,15 +119,19 @@ def benchmark(
 ) -> Benchmark:
     """Open a benchmark by name; the embedded ones are rendered into the cache at the first call.
 
-    seed: changes every image of an embedded benchmark. root: the folder that holds the rendered images (default:
-    `streets` in `runs.home()`). oracle: open the target's labels. progress: called with (images done, images in all).
+    seed: changes every image of an embedded benchmark. root: the folder that holds the rendered images
+        (default:
+    `streets` in `runs.home()`). oracle: open the target's labels. progress: called with (images done, images
+    in all).
 
     Raises ValueError for an unknown name or profile, and where the cache is damaged or can't be written.
     """
     amount, pair = find_profile(profile), find_pair(name)
     cache = Path(root) if root else runs.home() / "streets"
 
-    to_classes = labels.encoding("bdd100k").lut(pair.classes)  # streets store Cityscapes train ids, as BDD100K does
+    to_classes = labels.encoding("bdd100k").lut(
+        pair.classes
+    )  # streets store Cityscapes train ids, as BDD100K does
 
     def split(domain: streets.Domain, part: str, count: int, labelled: bool = True) -> ArrayDataset:
         images, truth = streets.load(

@@ -44,17 +44,19 @@ class ArrayDataset(Dataset[Sample]):
 class PseudoLabelled(Dataset[Sample]):
     """An unlabelled domain with pseudo-labels in place of the labels it does not have.
 
-    domain: a dataset whose samples have no label; pseudo_labels: uint8 [N, H, W], 255 = ignore, in the domain's order.
+    domain: a dataset whose samples have no label; pseudo_labels: uint8 [N, H, W], 255 = ignore, in the
+        domain's order.
     Raises ValueError where the counts differ or the domain is labelled: ground truth must not slip in here.
     """
 
     def __init__(self, domain: Dataset[Sample], pseudo_labels: Tensor):
         if len(domain) != len(pseudo_labels):
             raise ValueError(
-                f"There are {len(pseudo_labels)} pseudo-labels for {len(domain)} images; label the whole domain, in order."
+                f"There are {len(pseudo_labels)} pseudo-labels for {len(domain)} images; "
+                "label the whole domain, in order."
             )
         if domain[0].label is not None:
-            raise ValueError("The domain already has labels; pseudo-labels belong to an unlabelled target domain.")
+            raise ValueError("The domain already has labels; pseudo-labels belong to an unlabelled target.")
         self.domain, self.pseudo_labels = domain, pseudo_labels
 
     def __len__(self) -> int:

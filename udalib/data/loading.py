@@ -11,7 +11,7 @@ from udalib.data.datasets import Sample
 
 
 class Batch(NamedTuple):
-    """images: uint8 [B, 3, H, W]; labels: uint8 [B, H, W], or None for an unlabelled domain; names: B strings."""
+    """images: uint8 [B, 3, H, W]; labels: uint8 [B, H, W], None where unlabelled; names: B strings."""
 
     images: Tensor
     labels: Tensor | None
@@ -26,8 +26,9 @@ def collate(samples: list[Sample]) -> Batch:
 class Draws(Sampler[list[int]]):
     """Batches of indices for training steps start .. steps - 1.
 
-    Every pass over the data is a fresh permutation, and a pass may end within a batch. What a step draws depends on
-    (seed, step) alone, so that a resumed training continues with exactly the images it would have seen.
+    Every pass over the data is a fresh permutation, and a pass may end within a batch. What a step draws
+    depends on (seed, step) alone, so that a resumed training continues with exactly the images it would have
+    seen.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, steps: int, start: int = 0):
@@ -58,7 +59,7 @@ def seeded(seed: int, counter: int) -> torch.Generator:
 def training_batches(
     dataset: Dataset[Sample], batch_size: int, seed: int, steps: int, start: int = 0, workers: int = 0
 ) -> Iterator[Batch]:
-    """The batches of training steps start .. steps - 1, drawn without replacement within each pass over the data."""
+    """The batches of training steps start .. steps - 1, without replacement within each pass."""
     draws = Draws(len(dataset), batch_size, seed, steps, start)
     return iter(DataLoader(dataset, batch_sampler=draws, collate_fn=collate, num_workers=workers))
 

@@ -12,7 +12,8 @@ NETWORKS = {"mini": Mini}
 def build(name: str, num_classes: int) -> nn.Module:
     """A freshly initialised network, in channels_last memory format.
 
-    Its forward pass takes images [B, 3, H, W] in 0..255 and returns an `Output`. The weights come from torch's global
+    Its forward pass takes images [B, 3, H, W] in 0..255 and returns an `Output`. The weights come from
+    torch's global
     random state: seed it first for a reproducible initialisation.
 
     Raises ValueError for an unknown name.

@@ -9,17 +9,19 @@ from udalib.models.parts import Normalise, Output, PyramidPooling, ResidualBlock
 class Mini(nn.Module):
     """A residual encoder to stride 8 with a dilated last stage, pyramid pooling and a skip to stride 4.
 
-    The parts are those of the papers' networks (dilated residual stages as in DeepLab, pyramid pooling as in PSPNet,
-    one low-level skip as in DeepLab-v3+), at a width at which a course can afford to train them from scratch.
+    The parts are those of the papers' networks (dilated residual stages as in DeepLab, pyramid pooling as in
+    PSPNet, one low-level skip as in DeepLab-v3+), at a width at which a course can afford to train them from
+    scratch.
 
-    Input: images [B, 3, H, W] in 0..255, H and W multiples of 8. Output: logits [B, C, H/4, W/4] and the features
-    [B, 48, H/4, W/4] that the classifier reads.
+    Input: images [B, 3, H, W] in 0..255, H and W multiples of 8. Output: logits [B, C, H/4, W/4] and the
+    features [B, 48, H/4, W/4] that the classifier reads.
     """
 
     def __init__(self, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
-        # No pre-training, hence no inherited statistics: a grey-level centre and spread near those of street scenes.
+        # No pre-training, hence no inherited statistics: a grey-level centre and spread near those of street
+        # scenes.
         self.normalise = Normalise(mean=(118.0, 118.0, 118.0), std=(60.0, 60.0, 60.0))
         self.stem = nn.Sequential(conv_bn_relu(3, 16, stride=2), conv_bn_relu(16, 32, stride=2))
         self.stage1 = ResidualBlock(32, 32)

@@ -36,7 +36,9 @@ class Normalise(nn.Module):
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def conv_bn_relu(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
@@ -68,7 +70,8 @@ class ResidualBlock(nn.Module):
 class PyramidPooling(nn.Module):
     """Context from average pools over coarse grids (Zhao et al. 2017), concatenated to the input.
 
-    The reductions carry no batch normalisation: a pooled map of 1x1 has one value per image, too few for statistics.
+    The reductions carry no batch normalisation: a pooled map of 1x1 has one value per image, too few for
+        statistics.
     """
 
     def __init__(self, channels: int, reduced: int, grids: tuple[tuple[int, int], ...]):
@@ -89,4 +92,8 @@ class PyramidPooling(nn.Module):
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of [B, D, h, w] to [B, D, *size] (align_corners=False, everywhere in this package)."""
-    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, size, mode="bilinear", align_corners=False)
+    return (
+        x
+        if x.shape[-2:] == torch.Size(size)
+        else F.interpolate(x, size, mode="bilinear", align_corners=False)
+    )

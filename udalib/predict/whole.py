@@ -19,14 +19,17 @@ def whole(
 ) -> Iterator[tuple[Tensor, list[str]]]:
     """Yield (probs float32 [B, C, H, W], names) for every batch of images, on the network's device.
 
-    flip: average with the prediction of the mirrored image. scales: average over the image resized by these factors
-    (multi-scale testing). Every prediction is resized to the image's own size as logits and averaged as a
-    distribution.
+    flip: average with the prediction of the mirrored image. scales: average over the image resized by these
+    factors (multi-scale testing). Every prediction is resized to the image's own size as logits and averaged
+    as a distribution.
 
-    The network is put in evaluation mode. Raises ValueError for an empty `scales` or one that is not positive.
+    The network is put in evaluation mode. Raises ValueError for an empty `scales` or one that is not
+    positive.
     """
     if not scales or min(scales) <= 0:
-        raise ValueError(f"scales={scales!r} can't be used; give at least one factor, each above 0, such as (1.0,).")
+        raise ValueError(
+            f"scales={scales!r} can't be used; give at least one factor, each above 0, such as (1.0,)."
+        )
     device = next(net.parameters()).device
     net.eval()
     views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]

@@ -52,10 +52,14 @@ def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisatio
     fields = {field.name: field for field in dataclasses.fields(recipe.settings)}
     for key, value in overrides.items():
         if key not in fields:
-            raise ValueError(f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}.")
+            raise ValueError(
+                f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}."
+            )
         default = fields[key].default
         if not _same_kind(value, default):
-            raise ValueError(f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}.")
+            raise ValueError(
+                f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}."
+            )
     return recipe.settings(**{**recipe.profiles.get(profile, {}), **overrides})
 
 
@@ -81,9 +85,10 @@ def run(
 ) -> runs.Result:
     """Run a recipe on a benchmark, or fetch the record of having done so with the same settings and code.
 
-    A run that was interrupted continues. The recipe it starts from, if any, is run first. root: folder of the data;
-    device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress; default
-    `print`. overrides: settings of the recipe.
+    A run that was interrupted continues. The recipe it starts from, if any, is run first. root: folder of the
+    data;
+    device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress;
+    default `print`. overrides: settings of the recipe.
 
     Raises ValueError for unknown names and unusable values.
     """

@@ -72,7 +72,7 @@ class Experiment:
         return net
 
     def rounds(self, net: nn.Module, count: int) -> Iterator[int]:
-        """The numbers of the rounds still to be run, 1 .. count, with `net` set to the end of the last finished one."""
+        """The rounds still to be run, of 1 .. count, with `net` set to the end of the last finished one."""
         finished = len(self.run.rounds)
         if finished:
             net.load_state_dict(train.load(self.run.weights(finished), self.device))
@@ -85,7 +85,9 @@ class Experiment:
     def predict(self, net: nn.Module, dataset) -> Iterator[tuple[Tensor, list[str]]]:
         return predict.whole(net, data.ordered_batches(dataset))
 
-    def draw(self, dataset, batch_size: int, number: int, steps: int) -> Callable[[int], Iterator[data.Batch]]:
+    def draw(
+        self, dataset, batch_size: int, number: int, steps: int
+    ) -> Callable[[int], Iterator[data.Batch]]:
         """The batches of round `number` from any step on, for `train.fit`."""
         seed = self._seed(number)
         return lambda start: data.training_batches(dataset, batch_size, seed, steps, start)
@@ -109,11 +111,13 @@ class Experiment:
             progress=Stopwatch(lambda text: self.report(f"round {number}, {text}")),
         )
 
-    def finish_round(self, net: nn.Module, number: int, pseudo_labels: Tensor | None = None, **facts: Any) -> None:
+    def finish_round(
+        self, net: nn.Module, number: int, pseudo_labels: Tensor | None = None, **facts: Any
+    ) -> None:
         """Keep the network, score it on the validation set, and append everything to the record.
 
-        pseudo_labels: uint8 [N, H, W], the labels this round was trained on; their quality is reported. facts: further
-        entries of the round's record, such as thresholds.
+        pseudo_labels: uint8 [N, H, W], the labels this round was trained on; their quality is reported.
+        facts: further entries of the round's record, such as thresholds.
         """
         train.save(net.state_dict(), self.run.weights(number))
         scores = scores_of(self.confusion(net))

@@ -1,6 +1,7 @@
 """Self-training (ST): Zou et al., ECCV 2018, Sections 3 and 4.1; and its control without pseudo-labels.
 
-predict: the whole image. select: one confidence threshold for all classes. train: cross-entropy on source and target.
+predict: the whole image. select: one confidence threshold for all classes. train: cross-entropy on source and
+    target.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ class Rounds(Optimisation):
     start: the recipe whose network is the first to predict ("source" in the paper).
     rounds: results are reported after the third (Sec. 5). epochs: passes over the target per round (Sec. 5).
     batch_size: images of each domain in a step; paper: 2 from the pooled domains.
-    lr, optimiser, crop, scale: for the mini network; paper: SGD, 1e-4 with ResNet-38, crops of 500, scale 0.7-1.3.
+    lr, optimiser, crop, scale: for the mini network; paper: SGD, 1e-4 with ResNet-38, crops of 500, scale
+        0.7-1.3.
     schedule: constant within a round, as the paper implies.
     """
 
@@ -34,7 +36,10 @@ class Rounds(Optimisation):
 
 @dataclass(frozen=True)
 class SelfTraining(Rounds):
-    """The self-paced policy (Sec. 5): round r labels the share min(portion + (r - 1) * step, max_portion) of the pixels."""
+    """Self-training with the self-paced policy (Sec. 5).
+
+    Round r labels the share min(portion + (r - 1) * step, max_portion) of the target's pixels.
+    """
 
     portion: float = 0.20
     step: float = 0.05
@@ -54,7 +59,9 @@ def st(x: Experiment, s: SelfTraining) -> None:
     for number in x.rounds(net, s.rounds):
         portion = s.portion_of(number)
         selector = select.SelfTraining(portion).fit(x.predict(net, x.bench.target))
-        pseudo_labels = torch.cat([selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)])
+        pseudo_labels = torch.cat(
+            [selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)]
+        )
         curve = train_round(x, s, net, number, pseudo_labels)
         x.finish_round(
             net, number, pseudo_labels, portion=portion, threshold=selector.thresholds, curve=curve
@@ -62,7 +69,7 @@ def st(x: Experiment, s: SelfTraining) -> None:
 
 
 def control(x: Experiment, s: Rounds) -> None:
-    """The same further training with every target pixel ignored: what self-training owes to its labels is the rest."""
+    """The same further training with every target pixel ignored; only the rest is owed to labels."""
     net = x.start_network()
     nothing = torch.full((len(x.bench.target), *x.bench.size), IGNORE, dtype=torch.uint8)
     for number in x.rounds(net, s.rounds):
@@ -73,10 +80,12 @@ def control(x: Experiment, s: Rounds) -> None:
 def train_round(
     x: Experiment, s: Rounds, net: nn.Module, number: int, pseudo_labels: Tensor
 ) -> list[tuple[int, float]]:
-    """One round of joint training (Eq. 1): cross-entropy on source labels plus cross-entropy on pseudo-labels.
+    """One round of joint training (Eq. 1): cross-entropy on source labels plus cross-entropy on
+    pseudo-labels.
 
-    The domains pass the network separately and only the target moves the running batch-norm statistics: statistics of
-    a mixture fit neither domain. (The papers' networks keep those of ImageNet; ours is trained from scratch.)
+    The domains pass the network separately and only the target moves the running batch-norm statistics:
+    statistics of a mixture fit neither domain. (The papers' networks keep those of ImageNet; ours is trained
+    from scratch.)
     """
     target = data.PseudoLabelled(x.bench.target, pseudo_labels)
     steps = max(1, round(s.epochs * len(target) / s.batch_size))
@@ -92,6 +101,8 @@ def train_round(
         with train.keep_statistics(net):
             source_logits = net(source_images).logits
         target_logits = net(target_images).logits
-        return train.cross_entropy(source_logits, source_labels) + train.cross_entropy(target_logits, target_labels)
+        return train.cross_entropy(source_logits, source_labels) + train.cross_entropy(
+            target_logits, target_labels
+        )
 
     return x.train(net, number, steps, batches, loss)

@@ -8,7 +8,10 @@ import torch
 
 
 def save(state: Any, path: Path) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) to `path`; a kill at any moment leaves the old file or the new."""
+    """Write `state` (tensors, numbers, strings, lists, dicts) to `path`.
+
+    A kill at any moment leaves the old file or the new one, never a part.
+    """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with open(partial, "wb") as handle:
         torch.save(state, handle)
@@ -24,4 +27,6 @@ def load(path: Path, device: torch.device | str = "cpu") -> Any:
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises a different type for every kind of damage
-        raise ValueError(f"{path} is not a readable checkpoint ({error}); delete it and run again.") from error
+        raise ValueError(
+            f"{path} is not a readable checkpoint ({error}); delete it and run again."
+        ) from error

@@ -36,14 +36,20 @@ class Plan:
 
 OPTIMISERS = {
     "adamw": lambda weights, plan: torch.optim.AdamW(weights, plan.lr, weight_decay=plan.weight_decay),
-    "sgd": lambda weights, plan: torch.optim.SGD(weights, plan.lr, plan.momentum, weight_decay=plan.weight_decay),
+    "sgd": lambda weights, plan: torch.optim.SGD(
+        weights, plan.lr, plan.momentum, weight_decay=plan.weight_decay
+    ),
 }
 
 
 def make_fabric(device: torch.device) -> Fabric:
     """Lightning Fabric on one device, in the precision that pays there."""
     number_type = "bf16-mixed" if precision(device) is torch.bfloat16 else "32-true"
-    return Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1, precision=number_type)
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision=number_type,
+    )
 
 
 def fit(
@@ -58,14 +64,17 @@ def fit(
 ) -> list[tuple[int, float]]:
     """Train `net` in place and return its loss curve as (step, mean loss since the last entry).
 
-    batches: called with the first step to run, yields one batch for every step from there to the end. A batch must be
-        a function of its step alone.
-    loss: (network, batch, step) -> scalar; the network it gets moves data to no device, but applies the precision.
-    state: file of the training state. A training that was killed continues from there and ends with the weights it
-        would have had without the interruption, bit for bit on the same machine: the file holds weights, optimiser,
-        step and random state, and batches depend on the step. It is removed at the end.
+    batches: called with the first step to run, yields one batch for every step from there to the end. A batch
+        must be a function of its step alone.
+    loss: (network, batch, step) -> scalar; the network it gets moves data to no device, but applies the
+        precision.
+    state: file of the training state. A training that was killed continues from there and ends with the
+        weights it
+        would have had without the interruption, bit for bit on the same machine: the file holds weights,
+        optimiser, step and random state, and batches depend on the step. It is removed at the end.
 
-    Raises FloatingPointError where the loss is no longer finite; the state file then holds the last good step.
+    Raises FloatingPointError where the loss is no longer finite; the state file then holds the last good
+    step.
     """
     optimiser = OPTIMISERS[plan.optimiser](net.parameters(), plan)
     wrapped, optimiser = fabric.setup(net, optimiser)

@@ -15,8 +15,8 @@ def cross_entropy(logits: Tensor, labels: Tensor, weight: Tensor | None = None) 
     weight: float [C], one factor per class; as in PyTorch the mean is then a weighted one.
 
     Torch's own mean over zero pixels is 0/0. Random crops of pseudo-labels meet that case, and one NaN ends a
-    training, so the sum is divided by the total weight only where there is any. The graph stays connected: gradients
-    are zeros.
+    training, so the sum is divided by the total weight only where there is any. The graph stays connected:
+    gradients are zeros.
     """
     labels = labels.long()
     log_probs = resize(logits.float(), labels.shape[-2:]).log_softmax(dim=1)

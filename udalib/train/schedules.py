@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the factor on the base rate as a function of the share of training done, in [0, 1)."""
+"""Learning-rate schedules: the factor on the base rate for the share of training done, in [0, 1)."""
 
 import math
 from collections.abc import Callable

@@ -1,0 +1,124 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from udalib import recipes, runs, train
+
+
+def silent(text):
+    pass
+
+
+@pytest.fixture
+def own_runs(tmp_path, monkeypatch):
+    """A home of its own that shares the rendered images with the session's home."""
+    (tmp_path / "streets").symlink_to(runs.home() / "streets")
+    monkeypatch.setenv("UDALIB_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_runs_and_leaves_a_whole_record(name):
+    result = recipes.run(name, profile="smoke", seed=0, report=silent)
+    record = result.record
+    assert record["status"] == "finished" and record["device"] and record["seconds"] > 0
+    for number, entry in enumerate(result.rounds, 1):
+        assert entry["round"] == number and result.weights(number).exists()
+        assert len(entry["iou"]) == len(record["classes"]) == 19
+        assert 0 <= entry["miou"] <= 1 and 0 <= entry["pixel_accuracy"] <= 1
+    assert recipes.load_network(result)(torch.zeros(1, 3, 64, 128)).logits.shape == (1, 19, 16, 32)
+    assert not list(result.record_path.parent.glob("*.state.pt"))
+
+
+def test_a_finished_run_is_not_repeated(monkeypatch):
+    first = recipes.run("source", profile="smoke", seed=0, report=silent)
+    monkeypatch.setattr(recipes.data, "benchmark", None)  # opening any data now would fail
+    assert recipes.run("source", profile="smoke", seed=0, report=silent).record == first.record
+
+
+def test_self_training_labels_the_portion_it_says():
+    for number, entry in enumerate(recipes.run("st", profile="smoke", seed=0, report=silent).rounds, 1):
+        assert entry["portion"] == pytest.approx(0.15 + 0.05 * number)
+        assert 0 < entry["labels"]["coverage"] <= 1 and 0 <= entry["labels"]["precision"] <= 1
+
+
+def test_the_self_paced_portion_never_overshoots():
+    policy = recipes.self_training.SelfTraining()
+    portions = [policy.portion_of(number) for number in range(1, 12)]
+    assert portions[0] == 0.2 and max(portions) == 0.5 and portions == sorted(portions)
+
+
+def test_adabn_changes_statistics_and_nothing_else():
+    before, after = (
+        train.load(recipes.run(name, profile="smoke", seed=0, report=silent).weights())
+        for name in ("source", "adabn")
+    )
+    for name in before:
+        same = torch.equal(before[name], after[name])
+        assert same != ("running" in name) or "num_batches" in name, name
+
+
+def test_the_control_sees_no_pseudo_label():
+    result = recipes.run("control", profile="smoke", seed=0, report=silent)
+    assert all("labels" not in entry for entry in result.rounds)
+
+
+def test_seeds_change_everything():
+    first, second = (recipes.run("source", profile="smoke", seed=seed, report=silent) for seed in (0, 1))
+    assert first.rounds != second.rounds
+
+
+def test_a_run_in_another_home_gives_the_same_figures(own_runs, monkeypatch):
+    here = recipes.run("st", profile="smoke", seed=0, report=silent)
+    monkeypatch.undo()
+    there = recipes.run("st", profile="smoke", seed=0, report=silent)
+    assert here.record_path != there.record_path
+    for mine, theirs in zip(here.rounds, there.rounds, strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_a_run_killed_at_three_random_moments_ends_with_the_same_bits(own_runs, monkeypatch):
+    """SIGKILL, not an exception: nothing in the process gets to clean up."""
+    program = "from udalib import recipes; recipes.run('st', profile='smoke', seed=0, epochs=12.0)"
+    command = [sys.executable, "-c", program]
+    picker = random.Random(5)
+    recipes.run("source", profile="smoke", seed=0, report=silent)
+    for _ in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for _ in range(picker.randint(1, 12)):  # lines of progress; each run gets further than the last
+            process.stdout.readline()
+        time.sleep(picker.random() / 5)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    resumed = recipes.run("st", profile="smoke", seed=0, epochs=12.0)
+    monkeypatch.undo()
+    whole = recipes.run("st", profile="smoke", seed=0, epochs=12.0, report=silent)
+    for number in (1, 2):
+        mine, theirs = (train.load(result.weights(number)) for result in (resumed, whole))
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+        assert resumed.rounds[number - 1]["confusion"] == whole.rounds[number - 1]["confusion"]
+        assert resumed.rounds[number - 1]["curve"] == whole.rounds[number - 1]["curve"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": "magic"}, "no recipe 'magic'; choose one of: source"),
+        ({"name": "st", "benchmark": "mars"}, "no benchmark 'mars'; choose one of"),
+        ({"name": "st", "profile": "huge"}, "no profile 'huge'; choose one of"),
+        ({"name": "st", "portions": 0.3}, "no setting 'portions'; its settings are"),
+        ({"name": "st", "portion": "much"}, "can't be 'much'; give a value like 0.2"),
+        ({"name": "st", "device": "abacus"}, "Device 'abacus' can't be used"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        recipes.run(**arguments)
+    assert "\n" not in str(caught.value)
