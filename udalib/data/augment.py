@@ -29,8 +29,7 @@ class Augmentation:
     def __call__(
         self, images: Tensor, labels: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None]:
-        """images: uint8 [B, 3, H, W], labels: uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255, uint8 [B, h,
-        w].
+        """uint8 [B, 3, H, W] and uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255 and uint8 [B, h, w].
 
         generator: a CPU generator, whatever the device of the images, so that a GPU sees the same
             augmentations.

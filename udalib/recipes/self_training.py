@@ -1,7 +1,6 @@
 """Self-training (ST): Zou et al., ECCV 2018, Sections 3 and 4.1; and its control without pseudo-labels.
 
-predict: the whole image. select: one confidence threshold for all classes. train: cross-entropy on source and
-    target.
+predict: the whole image. select: one confidence threshold for all classes. train: cross-entropy on both domains.
 """
 
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ class Rounds(Optimisation):
     start: the recipe whose network is the first to predict ("source" in the paper).
     rounds: results are reported after the third (Sec. 5). epochs: passes over the target per round (Sec. 5).
     batch_size: images of each domain in a step; paper: 2 from the pooled domains.
-    lr, optimiser, crop, scale: for the mini network; paper: SGD, 1e-4 with ResNet-38, crops of 500, scale
-        0.7-1.3.
+    lr, optimiser, crop, scale: ours, for the mini network; the paper's ResNet-38 takes SGD with 1e-4, crops of
+        500 pixels and scales 0.7-1.3.
     schedule: constant within a round, as the paper implies.
     """
 
@@ -80,8 +79,7 @@ def control(x: Experiment, s: Rounds) -> None:
 def train_round(
     x: Experiment, s: Rounds, net: nn.Module, number: int, pseudo_labels: Tensor
 ) -> list[tuple[int, float]]:
-    """One round of joint training (Eq. 1): cross-entropy on source labels plus cross-entropy on
-    pseudo-labels.
+    """One round of joint training (Eq. 1): cross-entropy on source labels and on pseudo-labels.
 
     The domains pass the network separately and only the target moves the running batch-norm statistics:
     statistics of a mixture fit neither domain. (The papers' networks keep those of ImageNet; ours is trained

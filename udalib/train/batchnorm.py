@@ -16,8 +16,7 @@ def _layers(net: nn.Module) -> list[nn.BatchNorm2d]:
 
 @contextmanager
 def keep_statistics(net: nn.Module) -> Iterator[None]:
-    """Within this context training-mode forward passes normalise by batch statistics but leave the running
-    ones alone.
+    """A context in which training-mode forward passes leave the running statistics alone.
 
     The source passes of an adaptation run in it, so that the running statistics, which prediction uses,
     describe the target alone.
@@ -36,8 +35,7 @@ def keep_statistics(net: nn.Module) -> Iterator[None]:
 def adapt_statistics(net: nn.Module, batches: Iterable[Batch], device: torch.device) -> None:
     """Replace the running statistics of `net` by those of `batches` (AdaBN, Li et al. 2016), in place.
 
-    Every batch has the same weight in the mean; weights of the network stay as they are. Labels are not
-    looked at.
+    Every batch has the same weight in the mean; the network's weights stay, and no label is looked at.
     """
     momenta = [layer.momentum for layer in _layers(net)]
     for layer in _layers(net):

@@ -66,15 +66,12 @@ def fit(
 
     batches: called with the first step to run, yields one batch for every step from there to the end. A batch
         must be a function of its step alone.
-    loss: (network, batch, step) -> scalar; the network it gets moves data to no device, but applies the
-        precision.
+    loss: (network, batch, step) -> scalar. It moves the batch to the device itself.
     state: file of the training state. A training that was killed continues from there and ends with the
-        weights it
-        would have had without the interruption, bit for bit on the same machine: the file holds weights,
-        optimiser, step and random state, and batches depend on the step. It is removed at the end.
+        weights it would have had without the interruption, bit for bit on the same machine: the file holds
+        weights, optimiser, step and random state, and batches depend on the step. It is removed at the end.
 
-    Raises FloatingPointError where the loss is no longer finite; the state file then holds the last good
-    step.
+    Raises FloatingPointError where the loss is no longer finite; the state file holds the last good step.
     """
     optimiser = OPTIMISERS[plan.optimiser](net.parameters(), plan)
     wrapped, optimiser = fabric.setup(net, optimiser)
