@@ -52,14 +52,10 @@ def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisatio
     fields = {field.name: field for field in dataclasses.fields(recipe.settings)}
     for key, value in overrides.items():
         if key not in fields:
-            raise ValueError(
-                f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}."
-            )
+            raise ValueError(f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}.")
         default = fields[key].default
         if not _same_kind(value, default):
-            raise ValueError(
-                f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}."
-            )
+            raise ValueError(f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}.")
     return recipe.settings(**{**recipe.profiles.get(profile, {}), **overrides})
 
 

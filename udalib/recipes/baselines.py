@@ -13,7 +13,7 @@ from udalib.recipes.experiment import Experiment, Optimisation
 class Supervised(Optimisation):
     """Supervised training from scratch, on the source (source-only) or on the labelled target (oracle)."""
 
-    steps: int = 1500
+    steps: int = 1200
 
 
 SUPERVISED_PROFILES = {"smoke": {"steps": 6, "batch_size": 4}, "full": {"steps": 4000}}

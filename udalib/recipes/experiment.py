@@ -20,6 +20,8 @@ class Optimisation:
     """The settings that every training of the mini network shares; recipes override their values.
 
     crop: side of the training window as a share of the image's side. scale, jitter: see `data.Augmentation`.
+    label_stride: the loss reads every second pixel of every second row; logits have stride 4, and the released code
+        of CBST reads every eighth.
     """
 
     network: str = "mini"
@@ -31,6 +33,7 @@ class Optimisation:
     crop: float = 0.75
     scale: tuple[float, float] = (0.8, 1.5)
     jitter: float = 0.15
+    label_stride: int = 2
 
     def plan(self, steps: int) -> train.Plan:
         return train.Plan(steps, self.lr, self.schedule, self.optimiser, self.weight_decay)
@@ -85,18 +88,17 @@ class Experiment:
     def predict(self, net: nn.Module, dataset) -> Iterator[tuple[Tensor, list[str]]]:
         return predict.whole(net, data.ordered_batches(dataset))
 
-    def draw(
-        self, dataset, batch_size: int, number: int, steps: int
-    ) -> Callable[[int], Iterator[data.Batch]]:
+    def draw(self, dataset, batch_size: int, number: int, steps: int) -> Callable[[int], Iterator[data.Batch]]:
         """The batches of round `number` from any step on, for `train.fit`."""
         seed = self._seed(number)
         return lambda start: data.training_batches(dataset, batch_size, seed, steps, start)
 
-    def augmented(self, batch: data.Batch, number: int, step: int) -> tuple[Tensor, Tensor | None]:
-        """Images and labels of a batch, augmented on the device; a function of (seed, round, step)."""
+    def augmented(self, batch: data.Batch, number: int, step: int) -> tuple[Tensor, Tensor]:
+        """Augmented images [B, 3, h, w] and labels at `label_stride`, on the device; a function of (seed, round, step)."""
         generator = data.seeded(self._seed(number) + 1, step)
-        labels = None if batch.labels is None else batch.labels.to(self.device)
-        return self.augmentation(batch.images.to(self.device), labels, generator)
+        stride = self.settings.label_stride
+        images, labels = self.augmentation(batch.images.to(self.device), batch.labels.to(self.device), generator)
+        return images, labels[:, ::stride, ::stride]
 
     def train(self, net: nn.Module, number: int, steps: int, batches, loss) -> list[tuple[int, float]]:
         """Train `net` for one round and return the loss curve; continues where a killed process stopped."""
@@ -111,9 +113,7 @@ class Experiment:
             progress=Stopwatch(lambda text: self.report(f"round {number}, {text}")),
         )
 
-    def finish_round(
-        self, net: nn.Module, number: int, pseudo_labels: Tensor | None = None, **facts: Any
-    ) -> None:
+    def finish_round(self, net: nn.Module, number: int, pseudo_labels: Tensor | None = None, **facts: Any) -> None:
         """Keep the network, score it on the validation set, and append everything to the record.
 
         pseudo_labels: uint8 [N, H, W], the labels this round was trained on; their quality is reported.

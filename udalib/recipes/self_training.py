@@ -58,13 +58,9 @@ def st(x: Experiment, s: SelfTraining) -> None:
     for number in x.rounds(net, s.rounds):
         portion = s.portion_of(number)
         selector = select.SelfTraining(portion).fit(x.predict(net, x.bench.target))
-        pseudo_labels = torch.cat(
-            [selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)]
-        )
+        pseudo_labels = torch.cat([selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)])
         curve = train_round(x, s, net, number, pseudo_labels)
-        x.finish_round(
-            net, number, pseudo_labels, portion=portion, threshold=selector.thresholds, curve=curve
-        )
+        x.finish_round(net, number, pseudo_labels, portion=portion, threshold=selector.thresholds, curve=curve)
 
 
 def control(x: Experiment, s: Rounds) -> None:
@@ -99,8 +95,6 @@ def train_round(
         with train.keep_statistics(net):
             source_logits = net(source_images).logits
         target_logits = net(target_images).logits
-        return train.cross_entropy(source_logits, source_labels) + train.cross_entropy(
-            target_logits, target_labels
-        )
+        return train.cross_entropy(source_logits, source_labels) + train.cross_entropy(target_logits, target_labels)
 
     return x.train(net, number, steps, batches, loss)
