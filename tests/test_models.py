@@ -15,9 +15,7 @@ def test_every_weight_of_mini_learns():
     torch.manual_seed(0)
     net = models.build("mini", num_classes=5)
     net(torch.rand(2, 3, 64, 128) * 255).logits.square().mean().backward()
-    assert [
-        name for name, weight in net.named_parameters() if weight.grad is None or not weight.grad.any()
-    ] == []
+    assert [name for name, weight in net.named_parameters() if weight.grad is None or not weight.grad.any()] == []
 
 
 def test_the_input_convention_is_part_of_the_network():

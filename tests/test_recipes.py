@@ -56,8 +56,7 @@ def test_the_self_paced_portion_never_overshoots():
 
 def test_adabn_changes_statistics_and_nothing_else():
     before, after = (
-        train.load(recipes.run(name, profile="smoke", seed=0, report=silent).weights())
-        for name in ("source", "adabn")
+        train.load(recipes.run(name, profile="smoke", seed=0, report=silent).weights()) for name in ("source", "adabn")
     )
     for name in before:
         same = torch.equal(before[name], after[name])

@@ -25,9 +25,7 @@ def test_an_interrupted_record_keeps_its_finished_rounds():
     with runs.open_run(IDENTITY) as run:
         assert run.finished
     result = runs.Result(runs.read_record(run.record_path), run.record_path)
-    assert (
-        result.miou == 0.5 and result.weights().name == "round2.pt" and result.weights(1).name == "round1.pt"
-    )
+    assert result.miou == 0.5 and result.weights().name == "round2.pt" and result.weights(1).name == "round1.pt"
 
 
 def test_settings_code_and_seed_decide_the_folder():

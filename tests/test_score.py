@@ -59,9 +59,7 @@ def test_scores_equal_loops(seed, num_classes, size, used):
     found = pairs(pred, truth)
     iou = reference_iou(found, num_classes)
     defined = [v for v in iou if not math.isnan(v)]
-    assert cm.matrix.tolist() == [
-        [found.count((t, p)) for p in range(num_classes)] for t in range(num_classes)
-    ]
+    assert cm.matrix.tolist() == [[found.count((t, p)) for p in range(num_classes)] for t in range(num_classes)]
     assert cm.iou().dtype == torch.float64
     assert cm.iou().tolist() == approx(iou)
     assert cm.miou() == approx(ratio(sum(defined), len(defined)))

@@ -96,9 +96,7 @@ def fit(state=None, die_at=None, steps=40, lr=0.01):
 
     plan = train.Plan(steps, lr, schedule="one_cycle")
     fabric = train.make_fabric(torch.device("cpu"))
-    curve = train.fit(
-        net, batches, lambda net, x, step: net(x).square().mean(), plan, fabric, state, save_every=5
-    )
+    curve = train.fit(net, batches, lambda net, x, step: net(x).square().mean(), plan, fabric, state, save_every=5)
     return net.state_dict(), curve
 
 
@@ -155,9 +153,7 @@ def test_adapted_statistics_are_the_mean_over_batches():
     layer = net.stem[0][1]
     inputs = []
     layer.register_forward_hook(lambda module, args, out: inputs.append(args[0]))
-    batches = [
-        data.Batch(torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8), None, []) for _ in range(3)
-    ]
+    batches = [data.Batch(torch.randint(0, 256, (2, 3, 32, 64), dtype=torch.uint8), None, []) for _ in range(3)]
     train.adapt_statistics(net, batches, torch.device("cpu"))
     expected = torch.stack([x.mean(dim=(0, 2, 3)) for x in inputs]).mean(dim=0)
     torch.testing.assert_close(layer.running_mean, expected)

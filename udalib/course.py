@@ -34,9 +34,7 @@ class Lesson:
 
     def run(self, recipe: str, **settings: Any) -> runs.Result:
         """Run a recipe with the parameters of the notebook, or fetch its record. See `recipes.run`."""
-        return recipes.run(
-            recipe, self.benchmark, self.profile, self.seed, self.data_root, self.device, **settings
-        )
+        return recipes.run(recipe, self.benchmark, self.profile, self.seed, self.data_root, self.device, **settings)
 
     def finish(self, **findings: Any) -> Path:
         """Write the notebook's own record (its parameters, `findings`, versions, time) and return its file.
@@ -110,6 +108,4 @@ def _equal(answer: Any, expected: Any, tolerance: float) -> bool:
     if isinstance(expected, str | bool):
         return answer == expected
     answer, expected = torch.as_tensor(answer).double(), torch.as_tensor(expected).double()
-    return answer.shape == expected.shape and torch.allclose(
-        answer, expected, rtol=0, atol=tolerance, equal_nan=True
-    )
+    return answer.shape == expected.shape and torch.allclose(answer, expected, rtol=0, atol=tolerance, equal_nan=True)

@@ -14,9 +14,7 @@ def pick(name: str | None = None) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"Device {name!r} can't be used on this machine; leave it out, or choose cpu."
-        ) from error
+        raise ValueError(f"Device {name!r} can't be used on this machine; leave it out, or choose cpu.") from error
     return device
 
 
@@ -29,9 +27,7 @@ def precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     if device.type == "cpu":
-        able = getattr(
-            torch.cpu, "get_capabilities", dict
-        )()  # older releases of torch can't tell: float32 then
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch can't tell: float32 then
         if able.get("amx_bf16") or able.get("avx512_bf16"):
             return torch.bfloat16
     return torch.float32

@@ -325,8 +325,7 @@ def subset(classes: ClassSet | int, which: str) -> tuple[int, ...]:
     if isinstance(classes, int):
         if str(classes) not in _SUBSETS:
             raise ValueError(
-                f"no class subset {which!r} of {classes} classes; "
-                f"pass a ClassSet or one of {', '.join(_SUBSETS)}"
+                f"no class subset {which!r} of {classes} classes; pass a ClassSet or one of {', '.join(_SUBSETS)}"
             )
         classes = _SUBSETS[str(classes)]
     wanted = _SUBSETS[which]

@@ -105,8 +105,7 @@ def open_run(identity: dict[str, Any]) -> Iterator[Run]:
         lock.acquire()
     except OSError as error:
         raise ValueError(
-            f"The run folder {folder} can't be written ({error.strerror}); "
-            "set UDALIB_HOME to a folder that can."
+            f"The run folder {folder} can't be written ({error.strerror}); set UDALIB_HOME to a folder that can."
         ) from error
     try:
         yield Run(folder, identity)
@@ -125,9 +124,7 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(Path(path).read_text())
         record["status"], record["rounds"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not a run's record ({error}); delete its folder and run again."
-        ) from error
+        raise ValueError(f"{path} is not a run's record ({error}); delete its folder and run again.") from error
     return record
 
 
@@ -150,10 +147,7 @@ def _collect(module: str, found: dict[str, str]) -> None:
     tree = ast.parse(source.read_text())
     imported = []
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
         if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "udalib":
             imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -171,9 +165,7 @@ def _source_of(module: str) -> Path | None:
 
 def versions() -> dict[str, str]:
     """Versions of what a result can depend on."""
-    loaded = {
-        name: sys.modules[name].__version__ for name in ("torch", "numpy", "cv2") if name in sys.modules
-    }
+    loaded = {name: sys.modules[name].__version__ for name in ("torch", "numpy", "cv2") if name in sys.modules}
     return {"udalib": __version__, "python": platform.python_version(), **loaded}
 
 

@@ -154,9 +154,7 @@ def label_quality(pseudo: Tensor, truth: Tensor, num_classes: int) -> LabelQuali
 def _count_pairs(row: Tensor, column: Tensor, names: tuple[str, str]) -> Tensor:
     """Count the pairs of byte values of two label maps, int64 [256,256] on the CPU."""
     if row.shape != column.shape:
-        raise ValueError(
-            f"{names[0]} has shape {list(row.shape)} and {names[1]} {list(column.shape)}; make them equal"
-        )
+        raise ValueError(f"{names[0]} has shape {list(row.shape)} and {names[1]} {list(column.shape)}; make them equal")
     counts = torch.zeros(256 * 256, dtype=torch.int64, device=row.device)
     for rows, columns in zip(row.flatten().split(_CHUNK), column.flatten().split(_CHUNK), strict=True):
         pairs = _bytes(rows, names[0]) << 8 | _bytes(columns, names[1])

@@ -55,9 +55,7 @@ PAIRS = {
         "GTA5 to Cityscapes, with a large gap",
     ),
     "synth-city": lambda: Pair(streets.domain("synth"), _city(), "SYNTHIA to Cityscapes", labels.SYNTHIA16),
-    "game-dashcam": lambda: Pair(
-        streets.domain("game"), streets.domain("dashcam", appearance=0.5), "GTA5 to BDD100K"
-    ),
+    "game-dashcam": lambda: Pair(streets.domain("game"), streets.domain("dashcam", appearance=0.5), "GTA5 to BDD100K"),
     "city-dashcam": lambda: Pair(_city(), streets.domain("dashcam", appearance=0.5), "Cityscapes to BDD100K"),
     **{
         f"city-{town}": lambda town=town: Pair(
@@ -129,9 +127,7 @@ def benchmark(
     amount, pair = find_profile(profile), find_pair(name)
     cache = Path(root) if root else runs.home() / "streets"
 
-    to_classes = labels.encoding("bdd100k").lut(
-        pair.classes
-    )  # streets store Cityscapes train ids, as BDD100K does
+    to_classes = labels.encoding("bdd100k").lut(pair.classes)  # streets store Cityscapes train ids, as BDD100K does
 
     def split(domain: streets.Domain, part: str, count: int, labelled: bool = True) -> ArrayDataset:
         images, truth = streets.load(

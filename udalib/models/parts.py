@@ -36,9 +36,7 @@ class Normalise(nn.Module):
         return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def conv_bn_relu(
-    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1
-) -> nn.Sequential:
+def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=False),
@@ -59,9 +57,7 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut = nn.Identity()
         if inputs != outputs or stride != 1:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.second(self.first(x)) + self.shortcut(x), inplace=True)
@@ -92,8 +88,4 @@ class PyramidPooling(nn.Module):
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of [B, D, h, w] to [B, D, *size] (align_corners=False, everywhere in this package)."""
-    return (
-        x
-        if x.shape[-2:] == torch.Size(size)
-        else F.interpolate(x, size, mode="bilinear", align_corners=False)
-    )
+    return x if x.shape[-2:] == torch.Size(size) else F.interpolate(x, size, mode="bilinear", align_corners=False)

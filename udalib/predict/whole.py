@@ -27,9 +27,7 @@ def whole(
     positive.
     """
     if not scales or min(scales) <= 0:
-        raise ValueError(
-            f"scales={scales!r} can't be used; give at least one factor, each above 0, such as (1.0,)."
-        )
+        raise ValueError(f"scales={scales!r} can't be used; give at least one factor, each above 0, such as (1.0,).")
     device = next(net.parameters()).device
     net.eval()
     views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
@@ -53,20 +53,20 @@ def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisatio
     for key, value in overrides.items():
         if key not in fields:
             raise ValueError(f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}.")
-        default = fields[key].default
-        if not _same_kind(value, default):
-            raise ValueError(f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}.")
+        if not _fits(value, fields[key].type):
+            raise ValueError(
+                f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {fields[key].default!r}."
+            )
     return recipe.settings(**{**recipe.profiles.get(profile, {}), **overrides})
 
 
-def _same_kind(value: Any, default: Any) -> bool:
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(value, bool) and isinstance(default, bool)
-    if isinstance(default, float):
-        return isinstance(value, int | float)
-    if isinstance(default, tuple):
-        return isinstance(value, tuple | list) and len(value) == len(default)
-    return isinstance(value, type(default))
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value can stand for a setting annotated as `kind`: a plain type, or a tuple of plain types."""
+    if isinstance(value, bool):
+        return kind is bool
+    if kinds := get_args(kind):
+        return isinstance(value, tuple | list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    return isinstance(value, int | float if kind is float else kind)
 
 
 def run(

@@ -94,7 +94,7 @@ class Experiment:
         return lambda start: data.training_batches(dataset, batch_size, seed, steps, start)
 
     def augmented(self, batch: data.Batch, number: int, step: int) -> tuple[Tensor, Tensor]:
-        """Augmented images [B, 3, h, w] and labels at `label_stride`, on the device; a function of (seed, round, step)."""
+        """Augmented images and their labels at `label_stride`, on the device; a function of (seed, round, step)."""
         generator = data.seeded(self._seed(number) + 1, step)
         stride = self.settings.label_stride
         images, labels = self.augmentation(batch.images.to(self.device), batch.labels.to(self.device), generator)

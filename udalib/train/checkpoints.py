@@ -27,6 +27,4 @@ def load(path: Path, device: torch.device | str = "cpu") -> Any:
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises a different type for every kind of damage
-        raise ValueError(
-            f"{path} is not a readable checkpoint ({error}); delete it and run again."
-        ) from error
+        raise ValueError(f"{path} is not a readable checkpoint ({error}); delete it and run again.") from error

@@ -36,9 +36,7 @@ class Plan:
 
 OPTIMISERS = {
     "adamw": lambda weights, plan: torch.optim.AdamW(weights, plan.lr, weight_decay=plan.weight_decay),
-    "sgd": lambda weights, plan: torch.optim.SGD(
-        weights, plan.lr, plan.momentum, weight_decay=plan.weight_decay
-    ),
+    "sgd": lambda weights, plan: torch.optim.SGD(weights, plan.lr, plan.momentum, weight_decay=plan.weight_decay),
 }
 
 

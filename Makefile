@@ -1,0 +1,35 @@
+# `make help` lists what there is. Python 3.11 or later, git and make are all that has to be installed.
+
+PYTHON  ?= python3
+PROFILE ?= quick
+SEEDS   ?= 1
+CORES   ?= all
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+READY := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help tables test lab notebooks
+
+help: ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+
+tables: $(READY) ## run notebooks and recipes, write figures/ (SEEDS=3 PROFILE=quick CORES=all)
+	snakemake --cores $(CORES) --resources gpu=1 --config profile=$(PROFILE) seeds=$(SEEDS) \
+	    --rerun-incomplete --nolock --quiet host
+
+test: $(READY) ## check the style, run all tests and all notebooks under the smoke profile
+	ruff check .
+	ruff format --check .
+	pytest --nbval-lax tests notebooks
+
+lab: $(READY) ## open the course in JupyterLab
+	jupyter lab notebooks/00_tour.ipynb
+
+notebooks: $(READY) ## rebuild the stored notebooks from notebooks/source and execute them
+	python notebooks/build.py --profile $(PROFILE)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable '.[course,batch,dev]'
+	touch $@

@@ -1,0 +1,17 @@
+"""Every test session has its own home for data and runs, rendered once and thrown away at the end."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+# Before any test module is imported; notebooks and commands that tests start inherit it.
+HOME = tempfile.mkdtemp(prefix="udalib-tests-")
+os.environ["UDALIB_HOME"] = HOME
+os.environ["UDALIB_PROFILE"] = "smoke"
+os.environ["MPLBACKEND"] = "agg"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(HOME, ignore_errors=True)

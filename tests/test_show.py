@@ -1,0 +1,248 @@
+"""Figures and widgets: what they say, and that a change of a control changes the picture."""
+
+import io
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from udalib import figures, recipes, select, show, widgets
+from udalib.labels import CITYSCAPES, IGNORE, SYNTHIA16
+
+RNG = np.random.default_rng(0)
+H, W, C = 16, 32, len(CITYSCAPES)
+IMAGE = RNG.integers(0, 256, (3, H, W), dtype=np.uint8)
+LABEL = np.zeros((H, W), np.uint8)
+LABEL[:4], LABEL[-2:] = CITYSCAPES.index("sky"), IGNORE
+
+CHARTS = {
+    "class_bars": lambda: show.class_bars({"source-only": RNG.random(C), "ST": [None, *RNG.random(C - 1)]}),
+    "class_shares": lambda: show.class_shares({"game": [1 / C] * C, "city": [1 / C] * C}),
+    "confusion": lambda: show.confusion(np.eye(C)),
+    "class_heat": lambda: show.class_heat({"round 1": [0.5] * C}, "Precision", "right"),
+    "curves": lambda: show.curves({"source": [(50, 1.2), (100, 0.8)]}),
+    "rounds": lambda: show.rounds({"ST": ROUNDS, "control": [{"round": 1, "miou": 0.4}]}),
+    "histograms": lambda: show.histograms({"right": RNG.random(99), "wrong": RNG.random(9)}, "confidence"),
+    "colour_histograms": lambda: show.colour_histograms({"game": IMAGE[None], "city": IMAGE[None]}),
+    "threshold_curve": lambda: show.threshold_curve(RNG.random((2, H, W)), [0.2, 0.5]),
+}
+ROUNDS = [
+    {"round": 0, "miou": 0.4},
+    {"round": 1, "miou": 0.5, "labels": {"coverage": 0.2, "precision": 0.9}},
+]
+
+
+def legend_of(figure):
+    legends = figure.legends + [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize("draw", CHARTS.values(), ids=CHARTS)
+def test_every_chart_has_titles_and_axis_labels_and_is_small(draw):
+    figure = draw()
+    panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    assert all(ax.get_title(loc="left") for ax in panels)
+    assert panels[0].get_ylabel()
+    assert all(ax.get_xlabel() or ax.get_xticklabels()[0].get_text() for ax in panels)
+    data, kind = show.encode(figure)
+    assert kind == "png" and len(data) < 80_000
+
+
+def test_bars_are_the_figures_and_absent_classes_have_none():
+    figure = show.class_bars({"one": [0.5] * C, "two": [None] + [0.25] * (C - 1)})
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights[:C] == [50] * C and np.isnan(heights[C]) and heights[C + 1 :] == [25] * (C - 1)
+    assert legend_of(figure) == ["one (mean 50.0)", "two (mean 25.0)"]
+
+
+def test_confusion_is_in_shares_of_the_rows():
+    counts = torch.zeros(C, C, dtype=torch.int64)
+    counts[0, 0], counts[0, 1] = 30, 10
+    figure = show.confusion(counts)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[:3] == ["75", "25", ""] and set(texts[C:]) == {""}
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == ("predicted class", "true class")
+    with pytest.raises(ValueError, match=r"cm has shape \[2, 2\]; give counts \[19,19\]"):
+        show.confusion(np.eye(2))
+
+
+def test_rounds_show_labels_only_where_there_are_some():
+    figure = CHARTS["rounds"]()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "mIoU",
+        "Pixels labelled",
+        "Labels that are right",
+    ]
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[40, 50], [40]]
+    assert list(figure.axes[1].lines[0].get_ydata()) == [20]
+    assert len(show.rounds({"control": [{"round": 1, "miou": 0.4}]}).axes) == 1
+
+
+@pytest.mark.parametrize("portion", [0.01, 0.2, 0.25, 0.5])
+def test_threshold_curve_marks_the_thresholds_of_the_package(portion):
+    probs = torch.rand(1, 4, H, W, generator=torch.Generator().manual_seed(0))
+    selector = select.SelfTraining(portion).fit([(probs,)])
+    figure = show.threshold_curve(probs.amax(dim=1), [portion])
+    assert legend_of(figure) == [f"{portion:.0%} above {selector.thresholds:.3f}"]
+
+
+def test_image_grid_paints_images_labels_and_shares():
+    cells = [torch.from_numpy(IMAGE), torch.from_numpy(LABEL), np.full((H, W), 0.5), None]
+    figure = show.image_grid([cells], ["a", "b", "c", "d"], ["row"], [["one", "", "", ""]], legend=True)
+    drawn = [ax.images[0].get_array() if ax.images else None for ax in figure.axes]
+    assert (drawn[0] == np.moveaxis(IMAGE, 0, -1)).all()
+    assert tuple(drawn[1][0, 0]) == (70, 130, 180) and tuple(drawn[1][-1, 0]) == (0, 0, 0)
+    assert (drawn[2] == 0.5).all() and drawn[3] is None
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", "d"]
+    assert (figure.axes[0].get_ylabel(), figure.axes[0].get_xlabel()) == ("row", "one")
+    assert legend_of(figure) == ["road", "sky", "ignored"]
+
+
+def test_image_grid_refuses_what_it_cannot_show():
+    with pytest.raises(ValueError, match="Rows have 1, 2 cells"):
+        show.image_grid([[IMAGE], [IMAGE, IMAGE]])
+    with pytest.raises(ValueError, match=r"shape \[3, 16, 32\] and type float64 can't be shown"):
+        show.image_grid([[IMAGE / 255]])
+    with pytest.raises(ValueError, match="label 18"):
+        show.image_grid([[np.full((H, W), 18)]], classes=SYNTHIA16)
+
+
+def test_overlay_and_mistakes():
+    overlay = show.overlay(np.full((3, H, W), 100, np.uint8), LABEL)
+    assert tuple(overlay[8, 0]) == (117, 78, 117), "40 % of 100 and 60 % of road"
+    assert tuple(overlay[-1, 0]) == (50, 50, 50), "ignored"
+    assert len(np.unique(show.mistakes(LABEL, LABEL).reshape(-1, 3), axis=0)) == 2
+    assert len(np.unique(show.mistakes(np.zeros_like(LABEL), LABEL).reshape(-1, 3), axis=0)) == 3
+
+
+def test_qualitative_says_how_much_is_right():
+    half = LABEL.copy()
+    half[:, : W // 2] = IGNORE
+    figure = show.qualitative([IMAGE], [LABEL], {"ST": [np.zeros_like(LABEL)], "pseudo-labels": [half]})
+    assert [ax.get_title() for ax in figure.axes] == ["input", "truth", "ST", "pseudo-labels"]
+    assert [ax.get_xlabel() for ax in figure.axes][2:] == ["71% right", "50% labelled, 100% right"]
+    assert legend_of(figure) == ["road", "sky", "ignored"]
+
+
+def test_legend_names_every_class():
+    assert legend_of(show.legend(SYNTHIA16)) == list(SYNTHIA16.names)
+
+
+def test_images_become_jpeg_and_files_are_replaced_whole(tmp_path):
+    figure = show.image_grid([[IMAGE]])
+    data, kind = show.encode(figure)
+    assert kind == "jpeg" and Image.open(io.BytesIO(data)).format == "JPEG"
+    show.save(figure, tmp_path / "new" / "figure.png")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["figure.png"]
+
+
+def test_caption_is_text_and_alternative_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show.caption(show.legend(), "The colours of the classes.")
+    assert shown[0]._repr_mimebundle_()[1]["image/png"]["alt"] == "The colours of the classes."
+    assert shown[1].data == "*The colours of the classes.*"
+
+
+# Widgets ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scene():
+    """Two images whose left half is surely road and right half perhaps sky; the truth is road everywhere."""
+    probs = torch.full((2, C, H, W), 0.001)
+    probs[:, 0, :, : W // 2] = torch.linspace(0.9, 0.95, W // 2)
+    probs[:, 10, :, W // 2 :] = torch.linspace(0.5, 0.6, W // 2)
+    return probs, torch.zeros(2, H, W, dtype=torch.uint8), torch.from_numpy(np.stack([IMAGE] * 2))
+
+
+def notes_of(figure):
+    return [ax.get_xlabel() for ax in figure.axes]
+
+
+def test_threshold_view_counts_what_is_kept(scene):
+    assert notes_of(widgets.threshold_view(*scene, portion=1.0)) == [
+        "portion 100%: threshold 0.5000",
+        "96.9% of the pixels labelled",  # the last column is at the threshold, not above it
+        "51.6% of the labels right",
+    ]
+    assert notes_of(widgets.threshold_view(*scene, portion=1.0, focus="road"))[1:] == [
+        "50.0% of the pixels labelled",
+        "100.0% of the labels right",
+    ]
+    assert notes_of(widgets.threshold_view(*scene, focus="bus"))[1:] == [
+        "0.0% of the pixels labelled",
+        "no labels",
+    ]
+    assert len(widgets.threshold_view(scene[0], None, scene[2]).axes) == 2
+    with pytest.raises(ValueError, match="no class 'tram'"):
+        widgets.threshold_view(*scene, focus="tram")
+
+
+def test_round_view_shows_the_round(scene):
+    maps = [torch.zeros(2, H, W, dtype=torch.uint8), torch.ones(2, H, W, dtype=torch.uint8)]
+    figure = widgets.round_view(scene[2], maps, [None, maps[1]], number=1)
+    assert figure.axes[1].get_title() == "prediction after round 1"
+    assert tuple(figure.axes[1].images[0].get_array()[0, 0]) == CITYSCAPES.palette[1]
+    assert not widgets.round_view(scene[2], maps, [None, maps[1]]).axes[2].images
+
+
+def controls_of(box):
+    return {control.description: control for control in box.children[0].children}
+
+
+def picture_of(box):
+    return np.asarray(Image.open(io.BytesIO(box.children[1].value)), int)
+
+
+@pytest.mark.parametrize("name, value", [("portion", 0.9), ("class", "sky"), ("image", 1)])
+def test_threshold_explorer_redraws(scene, name, value):
+    scene[2][1] = 255 - scene[2][0]
+    box = widgets.threshold_explorer(*scene)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    after = picture_of(box)
+    assert before.shape != after.shape or (before != after).any()
+
+
+def test_round_viewer_has_a_control_for_image_and_round(scene):
+    maps = [torch.zeros(2, H, W, dtype=torch.uint8)] * 3
+    controls = controls_of(widgets.round_viewer(scene[2], maps, maps))
+    assert (controls["image"].max, controls["round"].max) == (1, 2)
+
+
+def test_domain_mixer_renders_what_the_sliders_say():
+    seen = []
+
+    def render(appearance, layout, frequency):
+        seen.append((appearance, layout, frequency))
+        return np.moveaxis(IMAGE, 0, -1)
+
+    box = widgets.domain_mixer(render)
+    assert isinstance(box, ipywidgets.VBox)
+    controls_of(box)["layout"].value = 0.25
+    assert seen == [(1, 1, 1), (1, 0.25, 1)]
+
+
+# The figure of the batch --------------------------------------------------------------------------------
+
+
+def test_qualitative_figure_is_made_from_records(tmp_path):
+    results = [recipes.run(name, profile="smoke", report=lambda text: None) for name in ("st", "source")]
+    paths = [result.record_path for result in results]
+    figures.write_qualitative(paths, tmp_path, count=2)
+    assert Image.open(tmp_path / "self_training.png").width == 2 * show.DPI * show.WIDTH
+    with pytest.raises(ValueError, match="give the records of both"):
+        figures.write_qualitative(paths[:1], tmp_path)
+
+
+def test_qualitative_figure_refuses_records_of_other_code(tmp_path):
+    paths = []
+    for name in ("source", "st"):
+        text = recipes.run(name, profile="smoke", report=lambda text: None).record_path.read_text()
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(text.replace('"code": "', '"code": "other'))
+    with pytest.raises(ValueError, match="record of source was made by another version"):
+        figures.write_qualitative(paths, tmp_path)

@@ -1,0 +1,3 @@
+from udalib.cli import main
+
+raise SystemExit(main())

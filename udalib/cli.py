@@ -1,0 +1,164 @@
+"""The command line: the notebooks' jobs without a notebook.
+
+Every verb imports what it needs when it is called, so that `udalib run` works without Jupyter, papermill and
+matplotlib, and `udalib --help` without torch.
+"""
+
+import argparse
+import ast
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed on the way, 2 refused.
+
+    arguments: the words after `udalib`; default: those of this process.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.verb(options)
+    except ValueError as error:
+        print(f"udalib: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"udalib: This command needs {error.name}; `udalib doctor` says what brings it.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("udalib: Interrupted; the same command continues where it stopped.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="udalib",
+        description="Unsupervised domain adaptation for semantic segmentation, from the command line.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = _verb(verbs, "run", _run, "run a recipe, or fetch the record of having run it")
+    run.add_argument("recipe", help="what to run; `udalib list` shows the choices")
+    run.add_argument("--benchmark", default="game-city", help="default: %(default)s")
+    run.add_argument("--profile", default="quick", help="default: %(default)s")
+    run.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    run.add_argument("--set", type=_setting, nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    run.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
+    run.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
+    run.add_argument("--record", type=Path, metavar="FILE", help="also write the run's record there")
+
+    notebook = _verb(verbs, "notebook", _notebook, "run a notebook without a browser")
+    notebook.add_argument("name", help="such as 02_self_training, or the file's path")
+    notebook.add_argument("-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), dest="parameters")
+    notebook.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the executed notebook")
+    notebook.add_argument("--timeout", type=int, default=3600, help="seconds a cell may take; default: %(default)s")
+
+    table = _verb(verbs, "table", _table, "write a table from records")
+    table.add_argument("name", help="such as self_training")
+    table.add_argument("records", type=Path, nargs="+", metavar="RECORD")
+    table.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    figure = _verb(verbs, "figure", _figure, "write the picture of source-only and self-training side by side")
+    figure.add_argument("records", type=Path, nargs="+", metavar="RECORD")
+    figure.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    _verb(verbs, "list", _list, "list recipes, benchmarks and profiles")
+    _verb(verbs, "doctor", _doctor, "check packages, device, memory, disk and data; estimate the times")
+    return parser
+
+
+def _verb(verbs: Any, name: str, action: Any, purpose: str) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
+    verb.set_defaults(verb=action)
+    return verb
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form key=value")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value  # a word, such as the name of a recipe
+
+
+def _run(options: Namespace) -> int:
+    from udalib import recipes
+
+    result = recipes.run(
+        options.recipe,
+        benchmark=options.benchmark,
+        profile=options.profile,
+        seed=options.seed,
+        root=options.root,
+        device=options.device,
+        **dict(options.set),
+    )
+    print(
+        f"{options.recipe} on {options.benchmark}, profile {options.profile}, seed {options.seed}: "
+        f"mIoU {100 * result.miou:.1f} %, pixel accuracy {100 * result.pixel_accuracy:.1f} %"
+    )
+    print(f"record: {result.record_path}")
+    if options.record:
+        _copy_record(result.record, options.record)
+    return 0
+
+
+def _copy_record(record: dict[str, Any], path: Path) -> None:
+    from udalib import runs
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_atomically(path, json.dumps(record, indent=1))
+    except OSError as error:
+        raise ValueError(f"The record can't be written to {path} ({error.strerror}); choose another file.") from error
+
+
+def _notebook(options: Namespace) -> int:
+    from udalib import headless
+
+    try:
+        print(headless.run(options.name, dict(options.parameters), options.out, options.timeout))
+    except headless.NotebookFailed as failure:
+        print(f"udalib: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _table(options: Namespace) -> int:
+    from udalib import tables
+
+    tables.write(options.name, options.records, options.out)
+    return 0
+
+
+def _figure(options: Namespace) -> int:
+    from udalib import figures
+
+    figures.write_qualitative(options.records, options.out)
+    return 0
+
+
+def _list(options: Namespace) -> int:
+    from udalib import data, recipes
+
+    _columns("Recipes", {name: recipe.purpose for name, recipe in recipes.RECIPES.items()})
+    _columns("Benchmarks", {name: f"stands in for {data.find_pair(name).stands_for}" for name in data.PAIRS})
+    _columns("Profiles", {name: profile.purpose for name, profile in data.PROFILES.items()})
+    return 0
+
+
+def _columns(title: str, lines: dict[str, str]) -> None:
+    print(title)
+    for name, text in lines.items():
+        print(f"  {name:<15} {text}")
+
+
+def _doctor(options: Namespace) -> int:
+    from udalib import doctor
+
+    return doctor.run()

@@ -1,0 +1,147 @@
+"""Interactive views for notebooks: sliders and menus around figures.
+
+Beside each widget is a plain function that draws its figure for given values, for readers without a kernel.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import ipywidgets
+import numpy as np
+import torch
+from torch import Tensor
+
+from udalib import select, show
+from udalib.labels import CITYSCAPES, IGNORE, ClassSet
+
+ALL = "all classes"
+
+
+def threshold_view(
+    probs: Tensor,
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+    portion: float = 0.2,
+    focus: str = ALL,
+    index: int = 0,
+) -> show.Figure:
+    """Which pixels of some images self-training keeps, at which threshold, and how many of them are right.
+
+    probs: [B,C,H,W]; all B images share one threshold. truth: [B,H,W] or None. images: uint8 [B,3,H,W].
+    portion: share of the pixels to keep, above 0 and at most 1. focus: a class to show alone, or `ALL`.
+    index: the image to show. The figures below the pictures are about all B images.
+
+    Raises ValueError for a portion that can't be kept and for an unknown class.
+    """
+    selector = select.SelfTraining(portion).fit([(probs,)])
+    kept = selector.label(probs)
+    if focus != ALL:
+        kept = torch.where(kept == classes.index(focus), kept, IGNORE)
+    share = (kept != IGNORE).float().mean().item()
+    cells = [images[index], kept[index]]
+    titles = ["input", f"labels: {focus}"]
+    notes = [
+        f"portion {portion:.0%}: threshold {selector.thresholds:.4f}",
+        f"{share:.1%} of the pixels labelled",
+    ]
+    if truth is not None:
+        judged = (kept != IGNORE) & (truth != IGNORE)
+        right = (kept == truth)[judged].float().mean().item()
+        cells.append(show.mistakes(kept[index], truth[index]))
+        titles.append("right and wrong")
+        notes.append(f"{right:.1%} of the labels right" if judged.any() else "no labels")
+    return show.image_grid([cells], titles, notes=[notes], classes=classes)
+
+
+def threshold_explorer(
+    probs: Tensor, truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`threshold_view` with a slider for the portion, a menu of classes and a slider for the image."""
+    return _live(
+        partial(threshold_view, probs, truth, images, classes),
+        portion=_slider("portion", 0.2, low=0.01),
+        focus=ipywidgets.Dropdown(description="class", options=[ALL, *classes.names]),
+        index=_steps("image", range(len(images))),
+    )
+
+
+def round_view(
+    images: Sequence[Tensor],
+    predictions: Sequence[Sequence[Tensor]],
+    pseudo_labels: Sequence[Sequence[Tensor] | None],
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+    number: int = 0,
+) -> show.Figure:
+    """One image, the prediction after a round, and the pseudo-labels that round was trained on.
+
+    images: uint8 [3,H,W] each. predictions[r][i], pseudo_labels[r][i]: label maps [H,W] of image i, round r;
+    round 0 is the start, and its entry of `pseudo_labels` may be None. index: the image; number: the round.
+    """
+    pseudo = pseudo_labels[number]
+    return show.image_grid(
+        [[images[index], predictions[number][index], None if pseudo is None else pseudo[index]]],
+        ["input", f"prediction after round {number}", "its pseudo-labels" if pseudo is not None else ""],
+        classes=classes,
+    )
+
+
+def round_viewer(
+    images: Sequence[Tensor],
+    predictions: Sequence[Sequence[Tensor]],
+    pseudo_labels: Sequence[Sequence[Tensor] | None],
+    classes: ClassSet = CITYSCAPES,
+) -> ipywidgets.VBox:
+    """`round_view` with sliders for the image and the round."""
+    return _live(
+        partial(round_view, images, predictions, pseudo_labels, classes),
+        index=_steps("image", range(len(images))),
+        number=_steps("round", range(len(predictions))),
+    )
+
+
+Render = Callable[[float, float, float], np.ndarray]
+
+
+def domain_view(render: Render, appearance: float = 1.0, layout: float = 1.0, frequency: float = 1.0) -> show.Figure:
+    """A scene whose domain is mixed from three strengths, 0 (the source) to 1 (the target).
+
+    render: (appearance, layout, frequency) -> image uint8 [H,W,3] or [3,H,W].
+    """
+    title = f"appearance {appearance:g}, layout {layout:g}, frequency {frequency:g}"
+    return show.image_grid([[render(appearance, layout, frequency)]], [title])
+
+
+def domain_mixer(render: Render) -> ipywidgets.VBox:
+    """`domain_view` with a slider for each strength."""
+    strengths = ("appearance", "layout", "frequency")
+    return _live(partial(domain_view, render), **{name: _slider(name, 1.0, step=0.25) for name in strengths})
+
+
+# Controls -----------------------------------------------------------------------------------------------
+
+
+def _slider(name: str, value: float, low: float = 0.0, step: float = 0.01) -> ipywidgets.FloatSlider:
+    # Redrawn on release: while it moves, redrawing would lag behind the hand.
+    return ipywidgets.FloatSlider(
+        value, min=low, max=1.0, step=step, description=name, readout_format=".2f", continuous_update=False
+    )
+
+
+def _steps(name: str, values: range) -> ipywidgets.IntSlider:
+    return ipywidgets.IntSlider(values[0], min=values[0], max=values[-1], description=name, continuous_update=False)
+
+
+def _live(draw: Callable[..., show.Figure], **controls: ipywidgets.ValueWidget) -> ipywidgets.VBox:
+    """The controls above the figure that `draw` makes of their values, redrawn at every change."""
+    picture = ipywidgets.Image()
+
+    def redraw(_change: object = None) -> None:
+        values = {name: control.value for name, control in controls.items()}
+        picture.value, picture.format = show.encode(draw(**values))
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    redraw()
+    return ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), picture])
