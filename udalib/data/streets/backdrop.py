@@ -86,7 +86,8 @@ def ground(scene: Scene) -> None:
         if abs(facade[side] - edge) > 2.5 and not field and lawn:
             lay(edge + side * 0.5, facade[side] + side * 8, scene.material("terrain"))
 
-    road = scene.material("road")
+    precinct = scene.chance(frequency.precinct)
+    road = pavement if precinct else scene.material("road")
     lay(kerb[-1], kerb[1], road)
     crossing = None
     if scene.chance(layout.side_street):
@@ -100,8 +101,9 @@ def ground(scene: Scene) -> None:
     for side, x in kerb.items():
         lay(x, x + side * 0.25, pavement, shade=1.08)
 
-    scene.street = Street(kerb, facade, lane, crossing, road)
-    _markings(scene, lay)
+    scene.street = Street(kerb, facade, lane, precinct, crossing, road)
+    if not precinct:
+        _markings(scene, lay)
     _haze_over_ground(scene)
     if scene.looks.random() < scene.domain.appearance.shadows and not scene.night:
         _cast_shadows(scene)
@@ -208,7 +210,8 @@ def building(scene: Scene, side: int, z1: float, z2: float, behind: float = 0.0)
             awning = wall.tinted(scene.vary(scene.pick(AWNINGS)))
             canvas.along(x - side * 0.1, z1, z2, 0.72 * storey, 0.9 * storey, scene.paint(awning, middle, shade))
 
-    glass = wall.tinted(scene.domain.appearance.window).times(looks.uniform(0.8, 1.25))
+    glass = wall if wall.disguised else wall.tinted(scene.domain.appearance.window)
+    glass = glass.times(looks.uniform(0.85, 1.2))
     if ribbons:
         for y in np.arange(0.35 * storey, height - 1, storey):
             canvas.along(x, z1, z2, y, y + 0.42 * storey, scene.paint(glass, middle), steps=4)
@@ -224,7 +227,7 @@ def building(scene: Scene, side: int, z1: float, z2: float, behind: float = 0.0)
 def _windows(scene, glass: Material, x, deep, z1, z2, storey, bay, height) -> None:
     """Rows of windows on the long side and on the face towards the camera, some of them lit."""
     looks, canvas = scene.looks, scene.canvas
-    lit_share = 0.55 if scene.night else scene.domain.appearance.window_lit
+    lit_share = 0.55 if scene.night else 0.0 if glass.disguised else scene.domain.appearance.window_lit
     width, tall = 0.55 * bay, 0.5 * storey
     y = np.arange(0.35 * storey, height - 0.5 * storey, storey)[:8]
     z = np.arange(z1 + 0.25 * bay, z2 - 0.5 * bay, bay)

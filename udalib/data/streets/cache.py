@@ -87,7 +87,8 @@ def load(
     try:
         return _render_into(folder, recipe, job, workers, progress)
     except OSError as error:
-        if folder.exists():  # another process finished first and took the partial folder away
+        if folder.exists():  # another process finished first
+            shutil.rmtree(_partial(folder), ignore_errors=True)
             return _open(folder)
         raise ValueError(
             f"cannot write the streets cache {folder} ({error.strerror or error}); choose a folder with space "
@@ -155,7 +156,7 @@ def _checksum(arrays, start: int) -> str:
 def _render_into(folder: Path, recipe: dict, job, workers: int | None, progress: Progress | None):
     """Render what is missing in the partial folder, then give it its final name."""
     count = recipe["count"]
-    partial = folder.with_name(folder.name + ".partial")
+    partial = _partial(folder)
     _prepare(partial, count, tuple(recipe["size"]))
     finished = _finished_shards(partial)
     todo = [start for start in range(0, count, SHARD) if start not in finished]
@@ -176,13 +177,16 @@ def _render_into(folder: Path, recipe: dict, job, workers: int | None, progress:
         "files": {name: (partial / name).stat().st_size for name in FILES},
         "shards": {str(start): checksum for start, checksum in sorted(finished.items())},
     }
-    handle, temporary = tempfile.mkstemp(dir=partial, suffix=".json")
-    with open(handle, "w") as file:
-        json.dump(manifest, file, indent=1)
-    os.replace(temporary, partial / "manifest.json")
+    draft = partial / f"manifest-{os.getpid()}.json"
+    draft.write_text(json.dumps(manifest, indent=1))
+    os.replace(draft, partial / "manifest.json")
     os.rename(partial, folder)
     (folder / "shards.log").unlink()
     return _map(folder)
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
 
 
 def _prepare(partial: Path, count: int, size: tuple[int, int]) -> None:
@@ -194,7 +198,8 @@ def _prepare(partial: Path, count: int, size: tuple[int, int]) -> None:
     except (OSError, ValueError):
         shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=partial.parent, prefix=".streets-"))
+    fresh = partial.with_name(f"{partial.name}-{os.getpid()}")
+    fresh.mkdir(exist_ok=True)
     for name, shape in zip(FILES, shapes, strict=True):
         np.lib.format.open_memmap(fresh / name, mode="w+", dtype=np.uint8, shape=shape)
     try:
@@ -216,7 +221,7 @@ def _finished_shards(partial: Path) -> dict[int, str]:
 
 def _render_shards(starts: list[int], partial: Path, job, workers: int | None):
     """Yield (start, checksum) of each shard once it is on disk, in any order."""
-    workers = min(workers or len(os.sched_getaffinity(0)), len(starts))
+    workers = min(workers or _cores(), len(starts))
     if workers <= 1:
         for start in starts:
             yield _render_shard(start, partial, job)
@@ -230,6 +235,10 @@ def _render_shards(starts: list[int], partial: Path, job, workers: int | None):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _render_shard(start: int, partial: Path, job) -> tuple[int, str]:

@@ -14,6 +14,8 @@ TWO_WHEELERS = {
     "bicycle": ("bicycle", False),
     "motorcycle": ("motorcycle", False),
 }
+# How much more of a kind there is in a pedestrian precinct.
+PRECINCT = {"person": 2.5, "bicycle": 2.0, "car": 0.3, "truck": 0.5, "traffic light": 0.3}
 # A featured class stands this far away, so that it is large enough to count.
 FEATURED_DISTANCE = {"traffic light": (6, 12), "rider": (5, 8), "motorcycle": (5, 8), "bicycle": (5, 8)}
 FEATURED_VEHICLE = (9, 18)
@@ -22,6 +24,8 @@ FEATURED_VEHICLE = (9, 18)
 def populate(scene: Scene) -> None:
     """Queue all objects of the street."""
     rates = scene.domain.frequency.objects
+    if scene.street.precinct:
+        rates = {kind: rate * PRECINCT.get(kind, 1.0) for kind, rate in rates.items()}
     for kind, (painter, reach) in POLES.items():
         for _ in range(scene.rng.poisson(rates[kind])):
             _at_kerb(scene, painter, scene.distance(5, reach))
@@ -88,7 +92,8 @@ def _two_wheelers(scene: Scene, rates) -> None:
 def _vehicles(scene: Scene, rates) -> None:
     """Cars and larger vehicles in lanes, parked at the kerb or crossing; none inside another."""
     rng, street = scene.rng, scene.street
-    parked = [side for side in (-1, 1) if scene.chance(scene.domain.layout.parking)]
+    parking = 0.0 if street.precinct else scene.domain.layout.parking
+    parked = [side for side in (-1, 1) if scene.chance(parking)]
     taken: list[tuple[float, float, float]] = []  # x, z, length
 
     def place(kind, near, far):

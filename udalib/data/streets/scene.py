@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from udalib.data.streets.canvas import Camera, Canvas, Paint
-from udalib.data.streets.domains import Colours, Domain, Range
+from udalib.data.streets.domains import GAME, Colours, Domain, Range
 from udalib.labels import CITYSCAPES, IGNORE
 
 SUPERSAMPLING = 2
@@ -20,13 +20,14 @@ class Material(NamedTuple):
 
     colour: tuple[float, float, float]
     surface: int
+    disguised: bool = False  # passes for another class
 
     def tinted(self, colour) -> "Material":
         """The same surface in another colour: details, markings, glass."""
-        return Material(tuple(colour), self.surface)
+        return self._replace(colour=tuple(colour))
 
     def times(self, gain: float) -> "Material":
-        return Material(tuple(gain * c for c in self.colour), self.surface)
+        return self._replace(colour=tuple(gain * c for c in self.colour))
 
 
 class Street(NamedTuple):
@@ -35,8 +36,9 @@ class Street(NamedTuple):
     kerb: dict[int, float]  # side -> x at which the road ends
     facade: dict[int, float]  # side -> x at which the houses begin
     lane: float  # width of a lane
+    precinct: bool  # for pedestrians
     crossing: Range | None  # near and far end of a side street
-    road: Material
+    road: Material  # what the traffic would drive on
 
 
 class Scene:
@@ -73,7 +75,7 @@ class Scene:
         if self.night:
             self.sunlight = 0.22 + 0.18 * gloom
         self.haze_colour = tuple(c * (0.12 if self.night else 1.0) for c in appearance.haze_colour)
-        self.worn = _choose_disguises(appearance.lookalikes, disguises)
+        self.worn = _choose_disguises(domain.frequency.lookalikes, disguises)
         self.queue: list[tuple[float, Callable, tuple]] = []
         self.street: Street | None = None  # set once the ground is painted
 
@@ -105,20 +107,14 @@ class Scene:
         """The material of a new object of class `name`, or of what it is mistaken for in this image."""
         disguised = self.looks.random() < DISGUISED
         look = self.worn.get(name, name) if disguised else name
-        colour = self.vary(self.pick(self._palette(look)))
-        return Material(colour, self.surface(TRAIN_ID[name], look))
+        palette = self.domain.appearance.palette[name] if look == name else _game_colours(look)
+        return Material(self.vary(self.pick(palette)), self.surface(TRAIN_ID[name], look), look != name)
 
     def vary(self, colour) -> tuple[float, float, float]:
         """The colour with this domain's spread from object to object."""
         spread = self.domain.appearance.variation
         gain, *shift = self.looks.standard_normal(4)
         return tuple(c * (1 + spread * gain) + 40 * spread * s for c, s in zip(colour, shift, strict=True))
-
-    def _palette(self, look: str) -> Colours:
-        appearance = self.domain.appearance
-        if look == "sky":
-            return tuple(horizon for _, horizon in appearance.sky)
-        return appearance.palette[look]
 
     def paint(self, material: Material, z: float, shade: float = 1.0, glow: bool = False) -> Paint:
         """Light and haze on a material at distance z; what glows needs no sun."""
@@ -150,6 +146,13 @@ class Scene:
         for (label, look), code in self.surfaces.items():
             labels[code], looks[code] = label, TRAIN_ID[look]
         return labels, looks
+
+
+def _game_colours(look: str) -> Colours:
+    """What a class looks like in `game`, so that a disguise deceives whoever was trained there."""
+    if look == "sky":
+        return tuple(colour for gradient in GAME.appearance.sky for colour in gradient)
+    return GAME.appearance.palette[look]
 
 
 def _choose_disguises(lookalikes: dict[str, dict[str, float]], rng: np.random.Generator) -> dict[str, str]:
