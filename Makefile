@@ -30,6 +30,6 @@ notebooks: $(READY) ## rebuild the stored notebooks from notebooks/source and ex
 	python notebooks/build.py --profile $(PROFILE)
 
 $(READY): pyproject.toml
-	$(PYTHON) -m venv .venv
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[course,batch,dev]'
 	touch $@

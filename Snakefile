@@ -22,6 +22,7 @@ rule all:
     input:
         "figures/tables/self_training.md",
         "figures/self_training.png",
+        "figures/streets.png",
         expand("results/notebooks/{profile}/{name}.ipynb", profile=PROFILE, name=NOTEBOOKS),
 
 
@@ -73,7 +74,18 @@ rule figure:
         code=code_version("udalib.figures"),
     threads: workflow.cores
     shell:
-        "OMP_NUM_THREADS={threads} udalib figure {input} --out figures"
+        "OMP_NUM_THREADS={threads} udalib figure self_training {input} --out figures"
+
+
+rule streets:
+    message:
+        "contact sheet of the embedded streets"
+    output:
+        "figures/streets.png",
+    params:
+        code=[code_version("udalib.data.streets"), code_version("udalib.show")],
+    shell:
+        "udalib figure streets --out figures"
 
 
 # The notebooks ask for the runs with seed 0 too; as these are there, they only read them.

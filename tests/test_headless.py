@@ -1,4 +1,4 @@
-"""Notebooks without a browser: refusals before a kernel starts, failures that leave no finished file, and the builder."""
+"""Notebooks without a browser: what is refused, what a failure leaves behind, and how notebooks are built."""
 
 import importlib.util
 from pathlib import Path
@@ -70,6 +70,11 @@ def test_an_unwritable_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't be written"):
         headless.run(str(notebook(tmp_path)), {}, tmp_path / "file")
+
+
+def test_a_cell_may_not_wait_for_ever(tmp_path):
+    with pytest.raises(ValueError, match="at least 1"):
+        headless.run(str(notebook(tmp_path)), {}, tmp_path / "out", timeout=0)
 
 
 @pytest.mark.parametrize("tags", [(), ("raises-exception",)])
@@ -204,10 +209,11 @@ def test_drift_is_noticed(build, monkeypatch, capsys):
         ("import warnings; warnings.warn('old')", "warns"),
         ("import os; print(os.path.expanduser('~/data'))", "shows the path"),
         ("object()", "shows an address"),
-        ("print('x' * 3_000_000)", "MB"),
+        ("print('x' * 10_000)", "MB"),
     ],
 )
-def test_outputs_that_must_not_be_stored_are_refused(build, line, complaint):
+def test_outputs_that_must_not_be_stored_are_refused(build, monkeypatch, line, complaint):
+    monkeypatch.setattr(build, "MAX_BYTES", 10_000)
     source = build.FOLDER / "source" / "42_toy.py"
     source.write_text(SOURCE.replace('shown = "in the course only"', line))
     with pytest.raises(ValueError, match=complaint):

@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--benchmark", default="game-city", help="default: %(default)s")
     run.add_argument("--profile", default="quick", help="default: %(default)s")
     run.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    run.add_argument("--set", type=_setting, nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+    run.add_argument(
+        "--set", type=_setting, nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="such as steps=100"
+    )
     run.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
     run.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
     run.add_argument("--record", type=Path, metavar="FILE", help="also write the run's record there")
@@ -61,8 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("records", type=Path, nargs="+", metavar="RECORD")
     table.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    figure = _verb(verbs, "figure", _figure, "write the picture of source-only and self-training side by side")
-    figure.add_argument("records", type=Path, nargs="+", metavar="RECORD")
+    figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what runs predict on them")
+    figure.add_argument("name", choices=("streets", "self_training"))
+    figure.add_argument("records", type=Path, nargs="*", metavar="RECORD", help="of the runs to be shown")
     figure.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     _verb(verbs, "list", _list, "list recipes, benchmarks and profiles")
@@ -139,7 +142,10 @@ def _table(options: Namespace) -> int:
 def _figure(options: Namespace) -> int:
     from udalib import figures
 
-    figures.write_qualitative(options.records, options.out)
+    if options.name == "streets":
+        figures.write_streets(options.out)
+    else:
+        figures.write_qualitative(options.records, options.out)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Figures that need trained networks: what a method predicts, image by image."""
+"""Figures that need more than records: rendered streets, and what trained networks predict on them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,20 @@ import numpy as np
 from torch import Tensor, nn
 
 from udalib import data, predict, recipes, runs, show
+from udalib.data import streets
 from udalib.labels import IGNORE
+
+
+def write_streets(folder: str | Path, columns: int = 3, seed: int = 0) -> None:
+    """Write `streets.png`: the first images of every embedded domain, each with its labels."""
+    domains = {name: streets.domain(name) for name in streets.DOMAINS}
+    domains["city at 0.5"] = streets.domain("city", appearance=0.5)  # the target of game-city
+    rows = []
+    for domain in domains.values():
+        pairs = [streets.render(domain, "train", seed, index) for index in range(columns)]
+        rows.append([picture for image, label in pairs for picture in (image.transpose(2, 0, 1), label)])
+    fig = show.image_grid(rows, row_titles=list(domains), legend=True)
+    show.save(fig, Path(folder) / "streets.png")
 
 
 def write_qualitative(records: Iterable[str | Path], folder: str | Path, count: int = 4) -> None:

@@ -39,6 +39,8 @@ def run(name: str, parameters: Mapping[str, str], out: Path, timeout: int = 3600
     """
     source = find(name)
     values = check(source, parameters)
+    if timeout < 1:
+        raise ValueError(f"timeout={timeout} can't be used; give the seconds that a cell may take, at least 1.")
     finished, partial = out / source.name, out / f"{source.stem}.partial.ipynb"
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -51,11 +53,13 @@ def run(name: str, parameters: Mapping[str, str], out: Path, timeout: int = 3600
             str(partial),
             values,
             kernel_name="python3",
+            language="python",
             execution_timeout=timeout,
             force_raise_errors=True,  # also in cells tagged raises-exception
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
             progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # the kernel warns about TCP on this very machine
         )
     except PapermillExecutionError as error:
         raise NotebookFailed(f"{source.name} failed, see {partial}.\n\n{error.source}\n{error}") from None

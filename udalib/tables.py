@@ -284,12 +284,46 @@ def _markdown(table: Table, by_row: dict[str, list[Record]], lines: list[_Line])
     ]
     if differences:
         parts += ["## Paired differences", "In points, taken seed by seed.", *_section(differences, sign="+")]
+    for row in by_row.values():
+        parts += _labels_section(table, row)
     if paper:
         references = _listed(dict.fromkeys(line.facts["reference"] for line in paper))
         parts += [f"## The paper's figures for {experiment}", f"As printed, on real images: {references}."]
         parts += _section(paper)
         parts += [f"† {line.label}: {line.note}." for line in paper if line.note]
     return "\n\n".join(parts) + "\n"
+
+
+def _labels_section(table: Table, row: list[Record]) -> list[str]:
+    """How good the pseudo-labels of each round were, overall and per class; nothing for a row without any."""
+    rounds = [
+        [record["rounds"][i]["labels"] for record in row]
+        for i in range(len(row[0]["rounds"]))
+        if "labels" in row[0]["rounds"][i]
+    ]
+    if not rounds:
+        return []
+    label = next(r.label for r in table.rows if r.holds(row[0]))
+
+    def cells(values: list[list[float | None]]) -> list[str]:
+        """[seeds, columns] of shares -> one text per column."""
+        return [_mean_and_std(m, s) for m, s in zip(*_spread(100 * np.array(values, float)), strict=True)]
+
+    overall = ("coverage", "precision", "recall")
+    totals = [
+        [f"round {i}", *cells([[labels_[key] for key in overall] for labels_ in seeds])]
+        for i, seeds in enumerate(rounds, 1)
+    ]
+    shares = ("class_share", "class_precision", "class_recall")
+    columns = [cells([labels_[key] for labels_ in seeds]) for seeds in (rounds[0], rounds[-1]) for key in shares]
+    header = [f"{key.removeprefix('class_')}, round {i}" for i in (1, len(rounds)) for key in shares]
+    return [
+        f"## The pseudo-labels of {label}",
+        "In per cent of the labelled pixels of the target training images, held against the truth afterwards. Share: "
+        "of the kept pixels, those given this class.",
+        _grid(["", *overall], totals),
+        _grid(["class", *header], [list(line) for line in zip(row[0]["classes"], *columns, strict=True)]),
+    ]
 
 
 def _spread_in_words(line: _Line) -> str:
@@ -331,8 +365,12 @@ def _grid(header: list[str], body: list[list[str]]) -> str:
 
 
 def _cell(line: _Line, column: str, sign: str) -> str:
-    mean, std = _text(line.mean[column], 1, sign), _text(line.std.get(column, ""), 1)
-    return f"{mean} ± {std}" if std else mean or "–"
+    return _mean_and_std(line.mean[column], line.std.get(column, ""), sign)
+
+
+def _mean_and_std(mean: float | str, std: float | str, sign: str = "") -> str:
+    first, second = _text(mean, 1, sign), _text(std, 1)
+    return f"{first} ± {second}" if second else first or "–"
 
 
 def _text(value: float | str, digits: int, sign: str = "") -> str:

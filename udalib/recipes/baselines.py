@@ -13,10 +13,10 @@ from udalib.recipes.experiment import Experiment, Optimisation
 class Supervised(Optimisation):
     """Supervised training from scratch, on the source (source-only) or on the labelled target (oracle)."""
 
-    steps: int = 1200
+    steps: int = 2500
 
 
-SUPERVISED_PROFILES = {"smoke": {"steps": 6, "batch_size": 4}, "full": {"steps": 4000}}
+SUPERVISED_PROFILES = {"smoke": {"steps": 6}, "full": {"steps": 10000}}
 
 
 def source(x: Experiment, s: Supervised) -> None:
@@ -30,11 +30,11 @@ def oracle(x: Experiment, s: Supervised) -> None:
 
 
 def _supervised(x: Experiment, s: Supervised, dataset) -> None:
-    net = x.fresh_network()
+    net, weights = x.fresh_network(), x.class_weights(dataset)
 
     def loss(net: nn.Module, batch: data.Batch, step: int) -> torch.Tensor:
         images, labels = x.augmented(batch, number=1, step=step)
-        return train.cross_entropy(net(images).logits, labels)
+        return train.cross_entropy(net(images).logits, labels, weights)
 
     for number in x.rounds(net, 1):
         curve = x.train(net, number, s.steps, x.draw(dataset, s.batch_size, number, s.steps), loss)

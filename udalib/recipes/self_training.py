@@ -19,7 +19,7 @@ class Rounds(Optimisation):
 
     start: the recipe whose network is the first to predict ("source" in the paper).
     rounds: results are reported after the third (Sec. 5). epochs: passes over the target per round (Sec. 5).
-    batch_size: images of each domain in a step; paper: 2 from the pooled domains.
+    batch_size: images of each domain in a step; the paper takes 2 from the pooled domains.
     lr, optimiser, crop, scale: ours, for the mini network; the paper's ResNet-38 takes SGD with 1e-4, crops of
         500 pixels and scales 0.7-1.3.
     schedule: constant within a round, as the paper implies.
@@ -28,7 +28,6 @@ class Rounds(Optimisation):
     start: str = "source"
     rounds: int = 3
     epochs: float = 2
-    batch_size: int = 4
     lr: float = 1.5e-4
     schedule: str = "constant"
 
@@ -82,6 +81,7 @@ def train_round(
     from scratch.)
     """
     target = data.PseudoLabelled(x.bench.target, pseudo_labels)
+    weights = x.class_weights(x.bench.source)
     steps = max(1, round(s.epochs * len(target) / s.batch_size))
     draw_source = x.draw(x.bench.source, s.batch_size, number, steps)
     draw_target = x.draw(target, s.batch_size, number, steps)
@@ -95,6 +95,7 @@ def train_round(
         with train.keep_statistics(net):
             source_logits = net(source_images).logits
         target_logits = net(target_images).logits
-        return train.cross_entropy(source_logits, source_labels) + train.cross_entropy(target_logits, target_labels)
+        source_loss = train.cross_entropy(source_logits, source_labels, weights)
+        return source_loss + train.cross_entropy(target_logits, target_labels, weights)
 
     return x.train(net, number, steps, batches, loss)

@@ -82,9 +82,9 @@ def load(
                 np.array(array) for array in _render_into(Path(folder) / "streets", recipe, job, workers, progress)
             )
     folder = Path(cache_dir) / _name(recipe)
-    if folder.exists():
-        return _open(folder)
     try:
+        if folder.exists():
+            return _open(folder)
         return _render_into(folder, recipe, job, workers, progress)
     except OSError as error:
         if folder.exists():  # another process finished first
