@@ -12,7 +12,7 @@ READY := .venv/installed
 .PHONY: help tables test lab notebooks
 
 help: ## list the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 tables: $(READY) ## run notebooks and recipes, write figures/ (SEEDS=3 PROFILE=quick CORES=all)
 	snakemake --cores $(CORES) --resources gpu=1 --config profile=$(PROFILE) seeds=$(SEEDS) \

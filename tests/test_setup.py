@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -50,17 +51,11 @@ def test_the_readme_names_commands_and_files_that_exist():
 
 
 def test_the_batch_covers_every_row_seed_and_notebook(tmp_path):
-    command = ["snakemake", "--dry-run", "--quiet", "rules", "--directory", tmp_path, "--cores", "1"]
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "42_toy.ipynb").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", *command, "--config", "profile=smoke", "seeds=2"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    command = f"{sys.executable} -m snakemake --dry-run --quiet rules --cores 1 --config profile=smoke seeds=2"
+    done = subprocess.run(shlex.split(command) + ["--directory", tmp_path], cwd=ROOT, capture_output=True, text=True)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
-    rows = len(TABLES["self_training"].rows)
-    assert jobs == {"run": str(2 * rows), "table": "1", "figure": "1", "streets": "1", "notebook": "1", "all": "1"} | {
-        "total": str(2 * rows + 5)
-    }
+    jobs.pop("total")
+    runs = str(2 * len(TABLES["self_training"].rows))
+    assert jobs == {"run": runs, "table": "1", "figure": "1", "streets": "1", "notebook": "1", "all": "1"}
