@@ -81,8 +81,7 @@ show.caption(fig, "The deal. The source comes with the class of every pixel, the
 # Why should it disappoint? Because the two sets of images are not drawn from the same world. That difference, and what
 # it costs a network trained on one side, is the **domain gap**. Before we measure it, we should know what we are
 # measuring on.
-
-# %% [markdown]
+#
 # ## A label map is an array
 #
 # *Semantic segmentation* asks for one class per pixel. No boxes, no counting of cars: three cars in a row are one blue
@@ -110,7 +109,6 @@ def paint(label, palette):
     return colours[label.long()]
 
 
-# %%
 toy = torch.tensor([[10, 10, 2], [0, 255, 13]])
 print("label", tuple(toy.shape), "-> picture", tuple(paint(toy, labels.CITYSCAPES.palette).shape))
 
@@ -126,19 +124,16 @@ show.caption(show.legend(classes), "The classes of this benchmark and their colo
 # terrain, truck or train, so papers that start from it report 16; some of them drop the thin and difficult wall, fence
 # and pole as well and report 13. The scores are means over different sets, so they can't be compared with one another.
 # [Notebook 01](01_two_ends.ipynb) does that arithmetic.
-
-# %% [markdown]
+#
 # ## Look first
 #
-# Look at the left column, then at the right one. Write down three differences before you scroll on. Don't stop at
+# Look at the upper row, then at the lower one. Write down three differences before you scroll on. Don't stop at
 # "darker": what *stands* where?
 
 # %%
-rows = [[bench.source[i].image, bench.target[i].image] for i in (0, 1, 2, 5)]
-show.caption(
-    show.image_grid(rows, [f"source: {pair.source.name}", f"target: {pair.target.name}"]),
-    "Four scenes of each domain. They are not pairs: nothing on the left has a counterpart on the right.",
-)
+rows = [[dataset[i].image for i in (1, 2, 5)] for dataset in (bench.source, bench.target)]
+fig = show.image_grid(rows, row_titles=[f"{pair.source.name} (source)", f"{pair.target.name} (target)"])
+show.caption(fig, "Three scenes of each domain. They are not pairs: nothing above has a counterpart below.")
 
 # %% [markdown]
 # Most people begin with the light: the game is sunny and saturated, the city grey-green and grainy. Then come the
@@ -148,7 +143,8 @@ show.caption(
 #
 # * **Appearance**: what things look like. The same scene, painted otherwise.
 # * **Layout**: where things are. Camera height, width of the road, distance of the houses.
-# * **Frequency**: how often things occur.
+# * **Frequency**: how often things occur, and how often one thing *passes for another*. A pavement laid in asphalt, a
+#   facade under ivy, a tree in the colours of autumn: we call these **lookalikes**.
 #
 # ## Three knobs
 #
@@ -166,7 +162,6 @@ def scene(appearance, layout, frequency, index=8):
     return streets.render(mixed, "train", seed, index, size=(128, 256))
 
 
-# %%
 knobs = ("appearance", "layout", "frequency")
 only = {knob: torch.eye(3)[i].tolist() for i, knob in enumerate(knobs)}  # this knob at 1, the others at 0
 rows = [[scene(*(t * strength for strength in only[knob]))[0] for t in (0, 0.5, 1)] for knob in knobs]
@@ -179,10 +174,11 @@ for knob in knobs:
     print(f"{knob} changes the label map: {not same}")
 
 # %% [markdown]
-# Only appearance leaves the truth alone. That is the harmless-looking kind of gap, and statisticians call it *covariate
-# shift*: the right answer is the same, the question is put in another accent. The other two move the answers
-# themselves, and a change in how often each answer is right is called *label shift*. A network learns all of it. It
-# learns what asphalt looks like, that asphalt is at the bottom, and that asphalt is a good guess anyway.
+# Only appearance leaves the truth alone. Statisticians call this kind of gap *covariate shift*: the right answer is the
+# same, the question is put in another accent. If instead answers become right more or less often, they speak of *label
+# shift*. And if the same look calls for another answer, of *concept shift*; look at the trees at the lower right. That
+# is the nasty one. A network learns what asphalt looks like, that asphalt is found at the bottom, and that "road" is a
+# good guess anyway. In the city each of the three habits can betray it.
 #
 # If you have a kernel running, turn the knobs yourself. Find the setting at which you would no longer say "game".
 
@@ -192,9 +188,9 @@ widgets.domain_mixer(lambda appearance, layout, frequency: scene(appearance, lay
 # %% [markdown]
 # (Without a kernel there are no sliders; the figure above shows the same scene.)
 #
-# One more thing about these knobs. Each benchmark fixes them once: `game-city` turns layout and frequency all the way
-# and appearance half-way, `game-city-hard` turns it to three quarters. They were set before any method was compared,
-# and nobody may touch them to make a method win.
+# One more thing about these knobs. Each benchmark fixes them once. `game-city` turns layout and frequency all the way
+# and appearance half-way; `game-city-hard` turns appearance to three quarters. They were fixed before any method was
+# compared, so that nobody can turn them to make a favourite win.
 
 # %% [markdown]
 # ## The gap in histograms
@@ -285,8 +281,6 @@ show.caption(
     show.class_shares(shares, classes),
     "Share of the labelled pixels that each class has. The axis is logarithmic: a step down is a factor of ten.",
 )
-
-# %%
 common, rare = shares["source"].argmax().item(), classes.index("rider")
 ratio = shares["source"][common] / shares["source"][rare].clamp(min=1e-9)
 Markdown(
@@ -311,11 +305,11 @@ fig = show.image_grid(rows, [classes.names[c] for c in living], ["source", "targ
 show.caption(fig, "Where classes lie in the image. Bright: often. Each column has its own scale.")
 
 # %% [markdown]
-# The two rows are cousins. Roads stay at the bottom and pavements at the sides, game or city. That is a gift: *something*
-# is the same in both worlds, and [Zou et al.](https://arxiv.org/abs/1810.07911) turned it into a method of its own (the
+# The two rows are cousins. Roads stay at the bottom and pavements at the sides, game or city. (If you see a faint veil of
+# pavement where the road should be, you have found the pedestrian precincts. The game has none. They will be back.)
+# That is a gift: *something* is the same in both worlds, and [Zou et al.](https://arxiv.org/abs/1810.07911) turned it into a method of its own (the
 # spatial priors of notebook 04, still to come). Adaptation without anything shared would be magic.
-
-# %% [markdown]
+#
 # ## A network that has only seen the source
 #
 # Enough looking. One line trains a small segmentation network on the source, from scratch, and writes down what it did.
@@ -325,11 +319,9 @@ show.caption(fig, "Where classes lie in the image. Bright: often. Each column ha
 # %%
 result = lesson.run("source")
 net = recipes.load_network(result, device=lesson.device)
-print(f"{sum(weight.numel() for weight in net.parameters()) / 1e6:.2f} million weights")
-
-# %%
 fig = show.curves({"source-only": result.rounds[0]["curve"]})
-show.caption(fig, "Training on the source. The loss says nothing about the target; nobody has shown it one.")
+show.caption(fig, "Training on the source. The loss knows nothing of the target; nobody has shown it one.")
+print(f"{sum(weight.numel() for weight in net.parameters()) / 1e6:.2f} million weights")
 
 # %% [markdown]
 # What comes out of it is not yet a class but a number per class and pixel, the *logits*. The softmax turns them into a
@@ -355,7 +347,6 @@ def softmax(logits):
     return scores / scores.sum(dim=1, keepdim=True)
 
 
-# %%
 toy_logits = torch.tensor([[2.0, 2.0], [1.0, 5.0], [0.0, 2.0]]).view(1, 3, 1, 2)  # two pixels, three classes
 confidence, label = softmax(toy_logits).max(dim=1)
 print("probs", tuple(softmax(toy_logits).shape), "confidence", tuple(confidence.shape))
@@ -389,7 +380,6 @@ def confusion(truth, pred, num_classes):
     return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
 
 
-# %%
 tiny_truth = torch.tensor([[[0, 0, 1], [0, 2, 255]]])
 tiny_pred = torch.tensor([[[0, 1, 1], [0, 1, 1]]])
 print(confusion(tiny_truth, tiny_pred, 3))
@@ -443,8 +433,6 @@ at_home, *_ = judge(held_out(pair.source, len(bench.val)))
 abroad, pred, confidence = judge(bench.val)
 fig = show.class_bars({"source, held out": at_home.iou(), "target": abroad.iou()}, classes)
 show.caption(fig, "IoU per class of one and the same network, at home and abroad.")
-
-# %%
 drop = at_home.iou() - abroad.iou()
 least, most = (classes.names[i] for i in (drop.nan_to_num(nan=9).argmin(), drop.nan_to_num(nan=-9).argmax()))
 Markdown(
@@ -455,7 +443,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Both scores of each pair tell of the same pixels, yet mIoU falls deeper than the share of right pixels. The long tail
+# Both scores tell of the same pixels, yet mIoU falls deeper as a rule than the share of right pixels. The long tail
 # again: a class with a thousandth of the pixels weighs as much in the mean as the road does.
 #
 # Where did the pixels go? Each row below is a true class, spread over what the network called it.
@@ -484,24 +472,33 @@ table(
 )
 
 # %% [markdown]
-# The eight confusions that grew most. Look at them with the eye of the network: most pairs are neighbours in shape
-# (a rider is a person with wheels), in place, or in the colour they happen to wear in the *other* world.
+# The eight confusions that grew most. Look at them with the eye of the network. Some pairs are relatives: a bus is almost
+# a train. Some share a place and differ in their surface: pavement and road. And some are impostors, that wear in the
+# city what something else wore in the game.
 #
 # ## Which knob costs most?
 #
-# With real data this question can't be asked. Here it takes six lines: keep the source, replace one group of its
-# parameters by the target's, render a held-out set, and score the same network on it.
+# With real data this question can't be asked. Here it takes a few lines: keep the source, replace one group of its
+# parameters by the target's, render a held-out set, and score the same network on it. The third knob comes in two
+# halves, how often things occur and how often they pass for others.
 #
-# *Predict:* put appearance, layout and frequency in order before you run the cell.
+# *Predict:* put the four in order before you run the cell.
 
 # %%
-variants = {"nothing (source)": (), **{knob: (knob,) for knob in knobs}, "all three": knobs}
-effect = {}
-for name, moved in variants.items():
-    domain = replace(pair.source, **{knob: getattr(pair.target, knob) for knob in moved})
-    effect[name] = judge(held_out(domain, max(8, len(bench.val) // 2)))[0]
+own, foreign = pair.source, pair.target
+parts = {
+    "nothing": {},
+    "appearance": {"appearance": foreign.appearance},
+    "layout": {"layout": foreign.layout},
+    "how often": {"frequency": replace(foreign.frequency, lookalikes=own.frequency.lookalikes)},
+    "lookalikes": {"frequency": replace(own.frequency, lookalikes=foreign.frequency.lookalikes)},
+    "everything": {knob: getattr(foreign, knob) for knob in knobs},
+}
+amount = max(8, len(bench.val) // 2)
+effect = {name: judge(held_out(replace(own, **part), amount))[0] for name, part in parts.items()}
 
-lost = {name: effect["nothing (source)"].miou() - matrix.miou() for name, matrix in effect.items()}
+# %%
+lost = {name: effect["nothing"].miou() - matrix.miou() for name, matrix in effect.items()}
 table(
     ["taken from the target", "mIoU", "lost", "pixels right"],
     [
@@ -511,18 +508,18 @@ table(
 )
 
 # %%
+single = [name for name in parts if name not in ("nothing", "everything")]
 Markdown(
-    f"Taken alone, {max(knobs, key=lost.get)} costs most. The three losses add up to "
-    f"{100 * sum(lost[knob] for knob in knobs):.1f} points; all three changes together cost "
-    f"{100 * lost['all three']:.1f}. The difference is what they do to one another."
+    f"Taken alone, the most expensive part is *{max(single, key=lost.get)}*, the cheapest *{min(single, key=lost.get)}*. "
+    f"The four losses add up to {100 * sum(lost[name] for name in single):.1f} points; everything together costs "
+    f"{100 * lost['everything']:.1f}."
 )
 
 # %% [markdown]
-# Take this as a measurement of *this* network on *these* worlds, not as a law. It does carry one lesson over: a gap is
-# a sum of different troubles, and a remedy for one may do nothing for another. Recolouring the game can't move its
-# camera.
-
-# %% [markdown]
+# Take this as a measurement of *this* network on *these* worlds, not as a law. One lesson does carry over: a gap is a
+# bundle of different troubles, and a remedy for one may do nothing for another. Repainting the game like the city won't
+# lower its camera. And no repainting at all will tell a pavement that looks like a road from a road.
+#
 # ## Confident mistakes
 #
 # If the network at least knew when it was wrong! Then adaptation would be easy: keep the answers it is sure of, learn
@@ -546,7 +543,8 @@ show.caption(
 # %% [markdown]
 # Borders are dark in the fourth column, as they should be: there the network doubts, and there it often errs. The
 # trouble is elsewhere. Whole surfaces are bright in the fourth column *and* orange in the fifth. The network does not
-# doubt them at all; it has seen such a surface before, in the other world, where it was something else.
+# doubt them at all: it has seen such a surface before, in the other world, where it was something else. Pedestrian
+# precincts, paved from house to house, are the purest case. Every pixel of experience says "road".
 
 # %%
 sets = {"right": confidence[counted & ~wrong], "wrong": confidence[wrong]}
@@ -615,12 +613,11 @@ table(
 # The package has a room for each question, with the same three names. Two of them in four lines, without any training:
 
 # %%
-batch = data.collate([bench.target[i] for i in range(3)])
-probs, names = next(predict.whole(net, [batch]))  # predict: [3, C, H, W]
-chooser = select.SelfTraining(portion=0.2).fit([(probs,)])  # select: the surest fifth of these three images
-pseudo = chooser.label(probs)  # [3, H, W], 255 where nothing was good enough
+batch = data.collate([bench.target[i] for i in (1, 2)])
+probs, names = next(predict.whole(net, [batch]))  # predict: [2, C, H, W]
+chooser = select.SelfTraining(portion=0.2).fit([(probs,)])  # select: the surest fifth of these two images
+pseudo = chooser.label(probs)  # [2, H, W], 255 where nothing was good enough
 
-# %%
 rows = list(zip(batch.images, probs.argmax(dim=1).cpu(), pseudo.cpu(), strict=True))
 fig = show.image_grid(rows, ["target image", "predicted", "selected"], classes=classes, legend=True)
 show.caption(fig, "Two of three questions answered: the right column is what self-training would learn from.")
@@ -651,9 +648,10 @@ show.caption(fig, "Two of three questions answered: the right column is what sel
 # %%
 record = result.record
 main = ("recipe", "benchmark", "stands_for", "profile", "seed", "status", "code", "settings", "versions", "device")
-print(json.dumps({key: record[key] for key in (*main, "seconds")}, indent=1))
-print("after each round:", ", ".join(record["rounds"][-1]))
-print(f"mIoU {100 * result.miou:.1f}, pixel accuracy {100 * result.pixel_accuracy:.1f}")
+after = f"{', '.join(record['rounds'][-1])}; so mIoU {100 * result.miou:.1f}"
+table(
+    ["entry", "value"], [*([key, f"`{json.dumps(record[key])}`"] for key in (*main, "seconds")), ["each round", after]]
+)
 
 # %% [markdown]
 # Two entries deserve a second look. `code` is a fingerprint of all the code this run depends on: change a line of it,
@@ -695,8 +693,9 @@ table(
 # ## What this tour can't show
 #
 # Some honesty before the exercises. Generated scenes have the kinds of trouble that somebody thought of: the confident
-# mistakes above exist because surfaces of the city were made to resemble other surfaces of the game. How many there
-# are was set to be like real data, before any method was compared, but the real world has more imagination. The
+# mistakes above exist because surfaces of the city were made to pass for other surfaces of the game. How many of them
+# there are was set so that the surest fifth is about as often right as on real photographs, before any method was
+# compared; but the real world has more imagination. The
 # validation images feature rare classes on purpose, since an IoU over a handful of pixels is a dice roll; so their class
 # shares are not those of the training images. And everything above is one seed. How much of it would another one
 # change? Find out: that is the last exercise.
@@ -721,7 +720,6 @@ def lazy_accuracy():
     # END SOLUTION
 
 
-# %%
 measured = (source_labels == classes.index("building")).sum() / (source_labels != labels.IGNORE).sum()
 course.check("exercise 1", lazy_accuracy(), lambda share: abs(share - measured) < 0.05)
 
@@ -740,7 +738,6 @@ def count_distance(first, second):
     # END SOLUTION
 
 
-# %%
 one_in_four = count_distance(torch.tensor([10, 10, 20]), torch.tensor([200, 100, 100]))
 course.check("exercise 2", one_in_four, 0.25)
 
@@ -761,7 +758,6 @@ def worst_confusion(matrix):
     # END SOLUTION
 
 
-# %%
 toy_matrix = torch.tensor([[900, 60, 40], [5, 90, 5], [0, 4, 6]])
 course.check("exercise 3", worst_confusion(toy_matrix), (2, 1))
 
@@ -784,7 +780,6 @@ def surest_right(confidence, pred, truth, portion):
     # END SOLUTION
 
 
-# %%
 toy_confidence = torch.tensor([0.99, 0.30, 0.95, 0.80, 0.97, 0.60, 0.50, 0.90])
 toy_pred, toy_truth = torch.tensor([0, 1, 2, 1, 0, 0, 2, 1]), torch.tensor([0, 1, 1, 1, 255, 2, 2, 1])
 course.check("exercise 4", surest_right(toy_confidence, toy_pred, toy_truth, 0.5), 2 / 3)
@@ -792,18 +787,18 @@ course.check("exercise 4", surest_right(toy_confidence, toy_pred, toy_truth, 0.5
 # %% [markdown]
 # **5. Doubt.** Run the whole notebook again with another seed (`udalib notebook 00_tour -p seed 1 --out results`), and
 # once more with `-p benchmark game-city-hard`. Write down, before you do, which of these will stay as they are: the most
-# expensive knob; the class that suffers most; the share of the surest fifth that is right.
+# expensive part of the gap; the class that suffers most; the share of the surest fifth that is right.
 #
 # <details><summary>What to look for</summary>There is no single right answer here. Statements about frequent classes
 # and about the order of large differences tend to survive a new seed. Statements about one rare class often don't: its
-# IoU hangs on few pixels. The harder benchmark moves the appearance knob only, so compare the row "appearance" of the
-# table of knobs.</details>
+# IoU hangs on few pixels. The harder benchmark moves the appearance knob only, so compare the row "appearance" of that table.</details>
 
 # %% [markdown]
 # ## Summary
 #
 # 1. **A domain gap** is the difference between the world a network was trained in and the one it is used in, together
-#    with what it costs. It is made of appearance, layout and frequency, and only the first leaves the truth alone.
+#    with what it costs. It is made of appearance, layout and frequency, and only the first leaves the truth alone. The
+#    nastiest part are lookalikes.
 # 2. **Three ways to look**: pictures make you see it; histograms of colours and of classes give it a size, as long as
 #    you also measure the source against itself; a confusion matrix says what it does to a network, class by class.
 # 3. **A recipe** runs with one line and leaves a record: settings, seed, code, machine, scores. Tables are made of
@@ -825,7 +820,7 @@ course.check("exercise 4", surest_right(toy_confidence, toy_pred, toy_truth, 0.5
 # %%
 lesson.finish(
     miou={"source": at_home.miou(), "target": abroad.miou()},
-    knobs={name: matrix.miou() for name, matrix in effect.items()},
+    miou_with_parts_of_the_target={name: matrix.miou() for name, matrix in effect.items()},
     colour_distance=colour_distance(source, target),
     surest_fifth_right=quality.overall_precision,
 )

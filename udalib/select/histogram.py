@@ -67,7 +67,7 @@ class ConfidenceHistogram:
         self.num_classes = num_classes
         self._upper = np.zeros((num_classes, _UPPER_DIGITS), np.int64)
         self._largest = np.zeros(num_classes, np.float32)
-        self._pixels = tempfile.TemporaryFile()
+        self._pixels = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the object
         weakref.finalize(self, self._pixels.close)
 
     @property
