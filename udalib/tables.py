@@ -319,8 +319,8 @@ def _labels_section(table: Table, row: list[Record]) -> list[str]:
     header = [f"{key.removeprefix('class_')}, round {i}" for i in (1, len(rounds)) for key in shares]
     return [
         f"## The pseudo-labels of {label}",
-        "In per cent of the labelled pixels of the target training images, held against the truth afterwards. Share: "
-        "of the kept pixels, those given this class.",
+        "In per cent, over the target training images, held against the truth afterwards. Coverage: of the pixels "
+        "with truth, those labelled. Share: of the labelled pixels, those given this class.",
         _grid(["", *overall], totals),
         _grid(["class", *header], [list(line) for line in zip(row[0]["classes"], *columns, strict=True)]),
     ]
