@@ -41,7 +41,7 @@ def write_qualitative(records: Iterable[str | Path], folder: str | Path, count: 
     last = st.rounds[-1]
     before = recipes.load_network(st, last["round"] - 1) if last["round"] > 1 else recipes.load_network(source)
     confidence, pseudo_labels = _predict(before, batch)
-    pseudo_labels[confidence < last["threshold"]] = IGNORE
+    pseudo_labels[confidence <= last["thresholds"]] = IGNORE
     predictions = {
         "source-only": _predict(recipes.load_network(source), batch)[1],
         "ST": _predict(recipes.load_network(st), batch)[1],

@@ -115,7 +115,8 @@ def open_run(identity: dict[str, Any]) -> Iterator[Run]:
 
 def folder_name(identity: dict[str, Any]) -> str:
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    return "{recipe}-{benchmark}-{profile}-seed{seed}-".format(**identity) + key
+    fold = "" if identity.get("fold") is None else f"-fold{identity['fold']}"
+    return "{recipe}-{benchmark}{fold}-{profile}-seed{seed}-".format(**{**identity, "fold": fold}) + key
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -129,10 +130,10 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def code_version(module: str) -> str:
-    """Hash of the code a run depends on: `module` and whatever of this package it imports, however
-    indirectly.
+    """Hash of the code a run depends on: `module` and whatever of this package it uses, however indirectly.
 
-    Comments, docstrings and layout do not count, so that better prose does not repeat a training.
+    A package's `__init__` that only passes names on does not count, so that a new method does not repeat the runs
+    of the others; nor do comments, docstrings and layout, so that better prose does not either.
     """
     found: dict[str, str] = {}
     _collect(module, found)
@@ -141,19 +142,45 @@ def code_version(module: str) -> str:
 
 
 def _collect(module: str, found: dict[str, str]) -> None:
-    source = _source_of(module)
-    if module in found or source is None:
+    if module in found or (source := _source_of(module)) is None:
         return
     tree = ast.parse(source.read_text())
-    imported = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "udalib":
-            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     found[module] = ast.unparse(tree)
-    for name in imported:
-        _collect(name, found)
+    for used in _used(tree):
+        _collect(used, found)
+
+
+def _used(tree: ast.Module) -> set[str]:
+    """The modules of this package in which the names that `tree` uses are defined."""
+    used = set()
+    for package, alias in _imports(tree):
+        module = f"{package}.{alias.name}"
+        if (source := _source_of(module)) is None or source.name != "__init__.py":
+            used.add(_definer(package, alias.name))
+            continue
+        for node in ast.walk(tree):  # `from udalib import select` and somewhere `select.ClassBalanced`
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == (alias.asname or alias.name):
+                used.add(_definer(module, node.attr))
+    return used
+
+
+def _definer(package: str, name: str) -> str:
+    """The module that defines what `package` calls `name`."""
+    if _source_of(f"{package}.{name}"):
+        return f"{package}.{name}"
+    for origin, alias in _imports(ast.parse(_source_of(package).read_text())):
+        if name == (alias.asname or alias.name) and _source_of(package).name == "__init__.py":
+            return _definer(origin, alias.name)
+    return package
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "udalib":
+            yield from ((node.module, alias) for alias in node.names)
 
 
 def _source_of(module: str) -> Path | None:

@@ -10,9 +10,11 @@ from udalib.data.benchmarks import (
     benchmark,
     find_pair,
     find_profile,
+    first_with,
 )
 from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
+from udalib.data.mining import Mining
 
 __all__ = [
     "PAIRS",
@@ -21,6 +23,7 @@ __all__ = [
     "Augmentation",
     "Batch",
     "Benchmark",
+    "Mining",
     "Pair",
     "Profile",
     "PseudoLabelled",
@@ -29,6 +32,7 @@ __all__ = [
     "collate",
     "find_pair",
     "find_profile",
+    "first_with",
     "ordered_batches",
     "seeded",
     "training_batches",

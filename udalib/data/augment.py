@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from udalib.data.mining import Mining
 from udalib.labels import IGNORE
 
 
@@ -27,14 +28,17 @@ class Augmentation:
     jitter: float = 0.15
 
     def __call__(
-        self, images: Tensor, labels: Tensor | None, generator: torch.Generator
+        self, images: Tensor, labels: Tensor | None, generator: torch.Generator, mining: Mining | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """uint8 [B, 3, H, W] and uint8 [B, H, W] -> float32 [B, 3, h, w] in 0..255 and uint8 [B, h, w].
 
         generator: a CPU generator, whatever the device of the images, so that a GPU sees the same
-            augmentations.
+            augmentations. mining: steers the windows to rare classes in `labels`.
         """
-        grid = self._windows(images.shape, generator).to(images.device)
+        half, centre = self._windows(images.shape, generator)
+        if mining:
+            centre = mining.centres(labels, half, centre, generator)
+        grid = self._grid(half, centre, images.shape).to(images.device)
         grey = 118.0
         images = grey + F.grid_sample(images.float() - grey, grid, mode="bilinear", align_corners=False)
         if labels is not None:
@@ -44,19 +48,26 @@ class Augmentation:
             labels = (IGNORE - sampled).to(torch.uint8)
         return self._colours(images, generator), labels
 
-    def _windows(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Sampling grids [B, h, w, 2] of randomly placed, zoomed and mirrored windows."""
+    def _windows(self, shape: torch.Size, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Half-sizes [B, 2] and centres [B, 2], (x, y), of randomly placed, zoomed and mirrored windows.
+
+        Both are shares of the image's half-size; a negative half-width mirrors.
+        """
         count, _, height, width = shape
         crop_height, crop_width = self.crop or (height, width)
         zoom = _uniform(count, *self.scale, generator)
-        # The window's half-size and the room it has to move, as shares of the image's half-size.
         half = torch.stack([crop_width / width / zoom, crop_height / height / zoom], dim=1)
         centre = (1 - half).abs() * (2 * torch.rand(count, 2, generator=generator) - 1)
         if self.flip:
             half[:, 0] *= 1 - 2 * torch.randint(0, 2, (count,), generator=generator)
-        theta = torch.zeros(count, 2, 3)
+        return half, centre
+
+    def _grid(self, half: Tensor, centre: Tensor, shape: torch.Size) -> Tensor:
+        """Sampling grids [B, h, w, 2] of windows."""
+        theta = torch.zeros(len(half), 2, 3)
         theta[:, 0, 0], theta[:, 1, 1], theta[:, :, 2] = half[:, 0], half[:, 1], centre
-        return F.affine_grid(theta, [count, 3, crop_height, crop_width], align_corners=False)
+        size = self.crop or tuple(shape[-2:])
+        return F.affine_grid(theta, [len(half), 3, *size], align_corners=False)
 
     def _colours(self, images: Tensor, generator: torch.Generator) -> Tensor:
         if not self.jitter:

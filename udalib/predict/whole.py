@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from udalib.data import Batch
 from udalib.device import autocast
 from udalib.models.parts import resize
 
@@ -13,12 +12,13 @@ from udalib.models.parts import resize
 @torch.no_grad()
 def whole(
     net: nn.Module,
-    batches: Iterable[Batch],
+    batches: Iterable[tuple],
     flip: bool = False,
     scales: tuple[float, ...] = (1.0,),
 ) -> Iterator[tuple[Tensor, list[str]]]:
     """Yield (probs float32 [B, C, H, W], names) for every batch of images, on the network's device.
 
+    batches: tuples that start with images [B, 3, H, W] in 0..255 and end with names, such as `data.Batch`.
     flip: average with the prediction of the mirrored image. scales: average over the image resized by these
     factors (multi-scale testing). Every prediction is resized to the image's own size as logits and averaged
     as a distribution.
@@ -32,9 +32,10 @@ def whole(
     net.eval()
     views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
     for batch in batches:
-        images = batch.images.to(device)
+        images, *_, names = batch
+        images = images.to(device)
         probs = sum(_view(net, images, scale, mirrored) for scale, mirrored in views)
-        yield (probs / len(views) if len(views) > 1 else probs), batch.names
+        yield (probs / len(views) if len(views) > 1 else probs), names
 
 
 def _view(net: nn.Module, images: Tensor, scale: float, mirrored: bool) -> Tensor:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import torch
 from torch import nn
 
-from udalib import data, models, runs, train
+from udalib import data, models, runs, score, train
 from udalib.device import describe, pick
-from udalib.recipes import baselines, self_training
-from udalib.recipes.experiment import Experiment, Optimisation, Report
+from udalib.recipes import baselines, label_study, self_training
+from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,13 @@ RECIPES = {
     "adabn": Recipe(baselines.adabn, baselines.AdaBN, baselines.ADABN_PROFILES),
     "control": Recipe(self_training.control, self_training.Rounds, self_training.PROFILES),
     "st": Recipe(self_training.st, self_training.SelfTraining, self_training.PROFILES),
+    "cbst": Recipe(self_training.cbst, self_training.ClassBalanced, self_training.PROFILES),
+    "st-sp": Recipe(self_training.st_sp, self_training.SpatialPriors, self_training.PROFILES),
+    "cbst-sp": Recipe(self_training.cbst_sp, self_training.ClassBalancedPriors, self_training.PROFILES),
+    "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
 }
+# Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.
+_ONE_SIDED = {"source": "source", "oracle": "target"}
 
 
 def find(name: str) -> Recipe:
@@ -61,10 +68,15 @@ def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisatio
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    """Whether a value can stand for a setting annotated as `kind`: a plain type, or a tuple of plain types."""
+    """Whether a value can stand for a setting annotated as `kind`: a plain type, or a tuple of plain types.
+
+    tuple[float, float] has two entries, tuple[float, ...] any number.
+    """
     if isinstance(value, bool):
         return kind is bool
     if kinds := get_args(kind):
+        if kinds[-1] is Ellipsis and isinstance(value, tuple | list):
+            kinds = kinds[:1] * len(value)
         return isinstance(value, tuple | list) and len(value) == len(kinds) and all(map(_fits, value, kinds))
     return isinstance(value, int | float if kind is float else kind)
 
@@ -77,23 +89,21 @@ def run(
     root: str | Path | None = None,
     device: str | None = None,
     report: Report | None = None,
+    fold: int | None = None,
     **overrides: Any,
 ) -> runs.Result:
     """Run a recipe on a benchmark, or fetch the record of having done so with the same settings and code.
 
     A run that was interrupted continues. The recipe it starts from, if any, is run first. root: folder of the
-    data;
-    device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress;
-    default `print`. overrides: settings of the recipe.
+    data; device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress;
+    default `print`. fold: of a benchmark in folds, run this one alone; without it, all of them are run, and the
+    confusion matrices of their validation sets added. overrides: settings of the recipe.
 
     Raises ValueError for unknown names and unusable values.
     """
     chosen, target_device = settings(name, profile, **overrides), pick(device)
     pair = data.find_pair(benchmark)
     report = report or (lambda text: print(f"{name} on {benchmark}: {text}", flush=True))
-    start = None
-    if hasattr(chosen, "start"):
-        start = run(chosen.start, benchmark, profile, seed, root, device)
     identity = {
         "recipe": name,
         "benchmark": benchmark,
@@ -101,11 +111,20 @@ def run(
         "seed": seed,
         "settings": _plain_settings(chosen),
         "code": runs.code_version(find(name).steps.__module__),
-        "start": start.record_path.parent.name if start else None,
+        "fold": fold,
     }
+    if pair.folds and fold is None:
+        parts = [run(name, benchmark, profile, seed, root, device, report, k, **overrides) for k in range(pair.folds)]
+        return _pooled(identity, parts)
+    start = None
+    if hasattr(chosen, "start"):
+        start = run(chosen.start, benchmark, profile, seed, root, device, fold=fold)
+    elif name in _ONE_SIDED and (first := data.first_with(benchmark, _ONE_SIDED[name])) != benchmark:
+        start = run(name, first, profile, seed, root, device, **overrides)
+    identity["start"] = _name(start) if start else None
     with runs.open_run(identity) as record:
         if not record.finished:
-            bench = data.benchmark(benchmark, profile, seed, root, progress=_rendering(report))
+            bench = data.benchmark(benchmark, profile, seed, root, fold=fold, progress=_rendering(report))
             experiment = Experiment(bench, chosen, record, target_device, start, report)
             find(name).steps(experiment, chosen)
             record.write(
@@ -113,8 +132,37 @@ def run(
                 device=describe(target_device),
                 stands_for=pair.stands_for,
                 classes=list(bench.classes.names),
+                scored_classes=list((bench.merge.target if bench.merge else bench.classes).names),
             )
         return runs.Result(runs.read_record(record.record_path), record.record_path)
+
+
+def _pooled(identity: dict[str, Any], folds: list[runs.Result]) -> runs.Result:
+    """One result from those of all folds: scores of the added confusion matrices, and the mean over folds beside.
+
+    A fold of ten images often lacks a class; pooling counts every pixel once (the paper does not say which).
+    """
+    first = folds[0].record
+    with runs.open_run({**identity, "folds": [_name(fold) for fold in folds]}) as record:
+        if not record.finished:
+            merge = data.find_pair(identity["benchmark"]).merge
+            for rounds in zip(*(fold.rounds for fold in folds), strict=True):
+                matrix = score.ConfusionMatrix(len(first["classes"]), merge)
+                matrix.matrix = torch.tensor([part["confusion"] for part in rounds]).sum(dim=0)
+                each = [part["miou"] for part in rounds]
+                scores = {
+                    **scores_of(matrix),
+                    "miou_of_folds": each,
+                    "seconds": sum(part["seconds"] for part in rounds),
+                }
+                record.add_round({"round": rounds[0]["round"], **scores})
+            kept = ("device", "stands_for", "classes", "scored_classes")
+            record.write("finished", **{key: first[key] for key in kept})
+        return runs.Result(runs.read_record(record.record_path), record.record_path)
+
+
+def _name(result: runs.Result) -> str:
+    return result.record_path.parent.name
 
 
 def load_network(result: runs.Result, number: int | None = None, device: str | None = None) -> nn.Module:

@@ -1,9 +1,11 @@
 """The rows every table needs: source-only, oracle, AdaBN, and further training without pseudo-labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from udalib import data, train
 from udalib.recipes.experiment import Experiment, Optimisation
@@ -21,16 +23,22 @@ SUPERVISED_PROFILES = {"smoke": {"steps": 6}, "full": {"steps": 10000}}
 
 def source(x: Experiment, s: Supervised) -> None:
     """Train on the source alone: what every adaptation starts from."""
-    _supervised(x, s, x.bench.source)
+    _supervised(x, s, lambda: x.bench.source)
 
 
 def oracle(x: Experiment, s: Supervised) -> None:
     """Train on the target with its labels: what adaptation could reach at most."""
-    _supervised(x, s, x.bench.oracle().target)
+    _supervised(x, s, lambda: x.bench.oracle().target)
 
 
-def _supervised(x: Experiment, s: Supervised, dataset) -> None:
-    net, weights = x.fresh_network(), x.class_weights(dataset)
+def _supervised(x: Experiment, s: Supervised, labelled: Callable[[], Dataset]) -> None:
+    if x.start:  # another benchmark trains on the same images and has done so
+        net = x.start_network()
+        for number in x.rounds(net, 1):
+            x.finish_round(net, number)
+        return
+    net, dataset = x.fresh_network(), labelled()
+    weights = x.class_weights(dataset)
 
     def loss(net: nn.Module, batch: data.Batch, step: int) -> torch.Tensor:
         images, labels = x.augmented(batch, number=1, step=step)

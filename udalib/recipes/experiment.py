@@ -97,11 +97,14 @@ class Experiment:
         seed = self._seed(number)
         return lambda start: data.training_batches(dataset, batch_size, seed, steps, start)
 
-    def augmented(self, batch: data.Batch, number: int, step: int) -> tuple[Tensor, Tensor]:
+    def augmented(
+        self, batch: data.Batch, number: int, step: int, mining: data.Mining | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Augmented images and their labels at `label_stride`, on the device; a function of (seed, round, step)."""
         generator = data.seeded(self._seed(number) + 1, step)
         stride = self.settings.label_stride
-        images, labels = self.augmentation(batch.images.to(self.device), batch.labels.to(self.device), generator)
+        images, labels = (part.to(self.device) for part in batch[:2])
+        images, labels = self.augmentation(images, labels, generator, mining)
         return images, labels[:, ::stride, ::stride]
 
     def class_weights(self, dataset) -> Tensor:
@@ -114,38 +117,51 @@ class Experiment:
         weights = share**-self.settings.class_weight
         return (weights / (weights * share).sum()).to(self.device)
 
-    def train(self, net: nn.Module, number: int, steps: int, batches, loss) -> list[tuple[int, float]]:
+    def train(
+        self, net: nn.Module, number: int, steps: int, batches, loss, lr_factor: float = 1
+    ) -> list[tuple[int, float]]:
         """Train `net` for one round and return the loss curve; continues where a killed process stopped."""
         torch.manual_seed(self._seed(number))
+        plan = self.settings.plan(steps)
         return train.fit(
             net,
             batches,
             loss,
-            self.settings.plan(steps),
+            dataclasses.replace(plan, lr=plan.lr * lr_factor),
             self.fabric,
             state=self.run.state(number),
             progress=Stopwatch(lambda text: self.report(f"round {number}, {text}")),
         )
 
-    def finish_round(self, net: nn.Module, number: int, pseudo_labels: Tensor | None = None, **facts: Any) -> None:
+    def finish_round(
+        self,
+        net: nn.Module,
+        number: int,
+        pseudo_labels: Tensor | None = None,
+        scales: tuple[float, ...] = (),
+        **facts: Any,
+    ) -> None:
         """Keep the network, score it on the validation set, and append everything to the record.
 
         pseudo_labels: uint8 [N, H, W], the labels this round was trained on; their quality is reported.
+        scales: score it also as tested on images of these scales and their mirror images.
         facts: further entries of the round's record, such as thresholds.
         """
         train.save(net.state_dict(), self.run.weights(number))
         scores = scores_of(self.confusion(net))
+        if scales:
+            facts["multi_scale"] = scores_of(self.confusion(net, flip=True, scales=scales))
         if pseudo_labels is not None:
             facts["labels"] = quality_of(pseudo_labels, self._truth, len(self.bench.classes))
         facts["seconds"] = round(time.monotonic() - self._round_started, 1)
         self.run.add_round({"round": number, **scores, **facts})
         self.report(f"round {number} done: mIoU {100 * scores['miou']:.1f}")
 
-    def confusion(self, net: nn.Module) -> score.ConfusionMatrix:
-        """The confusion matrix of `net` on the validation set."""
-        matrix = score.ConfusionMatrix(len(self.bench.classes))
+    def confusion(self, net: nn.Module, **test: Any) -> score.ConfusionMatrix:
+        """The confusion matrix of `net` on the validation set. test: options of `predict.whole`."""
+        matrix = score.ConfusionMatrix(len(self.bench.classes), self.bench.merge)
         for batch in data.ordered_batches(self.bench.val):
-            for probs, _ in predict.whole(net, [batch]):
+            for probs, _ in predict.whole(net, [batch], **test):
                 matrix.update(probs.argmax(dim=1).cpu(), batch.labels)
         return matrix
 
@@ -188,7 +204,7 @@ def scores_of(matrix: score.ConfusionMatrix) -> dict[str, Any]:
         "confusion": matrix.matrix.tolist(),
     }
     for which in ("16", "13"):
-        if matrix.num_classes > int(which):
+        if len(matrix.iou()) > int(which):
             scores[f"miou{which}"] = _plain(matrix.miou(subset=which))
     return scores
 

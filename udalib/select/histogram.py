@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -26,12 +26,16 @@ _LOWER_DIGITS = 1 << 16
 
 
 def most_confident(probs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest response of every pixel, float32 [B,H,W], and its class, int64 [B,H,W].
+    """Return the largest response of every pixel, float32 [B,H,W], and its class, uint8 [B,H,W].
 
-    `probs` is [B,C,H,W] on any device; of equal responses the smallest class wins.
+    `probs` is [B,C,H,W] on any device, with at most 255 classes; of equal responses the smallest class wins.
     """
-    value, pred = probs.detach().max(dim=1)
-    return value.float(), pred
+    probs = probs.detach()
+    value = probs.amax(dim=1)
+    # Torch's max(dim=1), which gives both at once, takes four times as long on a CPU.
+    countdown = torch.arange(probs.shape[1], 0, -1, dtype=torch.uint8, device=probs.device).view(-1, 1, 1)
+    first = ((probs == value[:, None]) * countdown).amax(dim=1)
+    return value.float(), probs.shape[1] - first
 
 
 def label_above(pred: Tensor, value: Tensor, threshold: Tensor | float, largest: Tensor | float) -> Tensor:
@@ -42,13 +46,13 @@ def label_above(pred: Tensor, value: Tensor, threshold: Tensor | float, largest:
     `threshold` and `largest` broadcast against `pred` and `value` [B,H,W].
     """
     keep = (value > threshold) | ((value == threshold) & (threshold == largest))
-    return torch.where(keep, pred, IGNORE).to(torch.uint8)
+    return torch.where(keep, pred, IGNORE)
 
 
-def check_portion(portion: float) -> None:
+def check_portion(portion: float, name: str = "portion") -> None:
     """Raise ValueError unless `portion` is in (0, 1]."""
     if not 0 < portion <= 1:
-        raise ValueError(f"portion is {portion}; choose a share above 0 and at most 1")
+        raise ValueError(f"{name} is {portion}; choose a share above 0 and at most 1")
 
 
 class ConfidenceHistogram:
@@ -80,9 +84,10 @@ class ConfidenceHistogram:
         """Largest confidence per class, float32 [C]; 0 for a class without pixels."""
         return torch.from_numpy(self._largest.copy())
 
-    def update(self, probs: Tensor) -> None:
+    def update(self, probs: Tensor, every: int = 1) -> None:
         """Count the pixels of `probs` [B,C,H,W]: probabilities, or any other finite non-negative responses.
 
+        every: count, of each image and class, only every so-manyth pixel in raster order, the first included.
         Raises ValueError for another shape, and for negative, infinite or NaN responses.
         """
         if probs.ndim != 4 or probs.shape[1] != self.num_classes:
@@ -92,11 +97,13 @@ class ConfidenceHistogram:
         value, pred = most_confident(probs)
         if not (probs.amin() >= 0 and value.amax() < math.inf):  # so phrased, NaN is refused too
             raise ValueError("probs has negative, infinite or NaN values; pass softmax output, not logits")
-        pixels = np.empty(value.numel(), _PIXEL)
+        pixels = np.empty(value.shape, _PIXEL)
         # abs() turns -0.0, whose bit pattern is large, into 0.0.
-        pixels["bits"] = value.abs().flatten().cpu().numpy().view(np.uint32)
-        pixels["class"] = pred.flatten().to(torch.uint8).cpu().numpy()
-        self._append(pixels)
+        pixels["bits"] = value.abs().cpu().numpy().view(np.uint32)
+        pixels["class"] = pred.cpu().numpy()
+        if every > 1:
+            pixels = np.concatenate([_every_nth(image.ravel(), every) for image in pixels])
+        self._append(pixels.ravel())
 
     def merge(self, other: "ConfidenceHistogram") -> None:
         """Add everything `other` has counted; `other` stays usable.
@@ -114,12 +121,22 @@ class ConfidenceHistogram:
         Ranks start at 1, n is the number of pixels of the class, and halves round to even. A class whose
         rank is 0 (absent or tiny) gets 1.0. Raises ValueError for a portion outside (0, 1].
         """
-        return torch.from_numpy(self._values_at(portion, self._upper, group=np.arange(self.num_classes)))
+        check_portion(portion)
+        return self.values_at([round(portion * n) for n in self.counts.tolist()])
 
     def threshold(self, portion: float) -> float:
         """Return the one threshold of all classes pooled, by the rule of `thresholds`."""
+        check_portion(portion)
         upper = self._upper.sum(axis=0, keepdims=True)
-        return float(self._values_at(portion, upper, group=np.zeros(self.num_classes, np.int64))[0])
+        rank = np.array([round(portion * int(upper.sum()))])
+        return float(self._values_at(rank, upper, group=np.zeros(self.num_classes, np.int64))[0])
+
+    def values_at(self, rank: Sequence[int]) -> Tensor:
+        """Return the value of every class at its descending rank, float32 [C].
+
+        rank: per class, from 1 to its number of pixels; where it is 0, the value returned is 1.0.
+        """
+        return torch.from_numpy(self._values_at(np.array(rank), self._upper, group=np.arange(self.num_classes)))
 
     def _append(self, pixels: np.ndarray) -> None:
         self._pixels.seek(0, os.SEEK_END)
@@ -138,14 +155,12 @@ class ConfidenceHistogram:
             self._pixels.seek(start)
             yield np.frombuffer(self._pixels.read(_CHUNK * _PIXEL.itemsize), _PIXEL)
 
-    def _values_at(self, portion: float, upper: np.ndarray, group: np.ndarray) -> np.ndarray:
-        """Return the thresholds, float32 [G], of groups of classes; class c belongs to `group[c]`.
+    def _values_at(self, rank: np.ndarray, upper: np.ndarray, group: np.ndarray) -> np.ndarray:
+        """Return the values, float32 [G], of groups of classes at their ranks; class c belongs to `group[c]`.
 
         Both `upper` [G,32768] and the result of `_lower_counts` are sums over pixels, so several processes
         could add theirs before the rank is looked up.
         """
-        check_portion(portion)
-        rank = np.array([round(portion * n) for n in upper.sum(axis=1).tolist()])
         upper_digit, rank_within = _digit_at(upper, rank)
         lower_digit, _ = _digit_at(self._lower_counts(upper_digit, group), rank_within)
         value = (upper_digit << 16 | lower_digit).astype(np.uint32).view(np.float32)
@@ -160,6 +175,13 @@ class ConfidenceHistogram:
             index = row[inside] * _LOWER_DIGITS + (pixels["bits"][inside] & 0xFFFF)
             np.add.at(counts.reshape(-1), index, 1)
         return counts
+
+
+def _every_nth(pixels: np.ndarray, every: int) -> np.ndarray:
+    """Every so-manyth of the `pixels` [n] of each class, in their order, starting with its first."""
+    by_class = np.argsort(pixels["class"], kind="stable")
+    first_of_class = np.searchsorted(pixels["class"][by_class], pixels["class"][by_class])
+    return pixels[by_class[(np.arange(len(pixels)) - first_of_class) % every == 0]]
 
 
 def _digit_at(counts: np.ndarray, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,21 +5,25 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from udalib.select.histogram import ConfidenceHistogram, check_portion, label_above, most_confident
+from udalib.select.spatial_prior import SpatialPrior, responses
 
 
 class SelfTraining:
     """Keep about the `portion` most confident pixels of the whole target set.
 
     The threshold is the confidence at descending rank round(portion * n) of all n pixels: exp(-k) in Eq. 5 of
-    the paper. It is None before `fit`.
+    the paper. It is None before `fit`, and so are `shares`, float64 [C], the share of each class in the predictions.
+
+    prior: multiplies the probabilities before anything else (ST-SP, Table 4 of the paper).
     """
 
-    def __init__(self, portion: float):
+    def __init__(self, portion: float, prior: SpatialPrior | None = None):
         """Set the share of pixels to keep; raise ValueError unless it is in (0, 1]."""
         check_portion(portion)
-        self.portion = portion
+        self.portion, self.prior = portion, prior
         self.thresholds: float | None = None
         self.largest: float | None = None
+        self.shares: Tensor | None = None
 
     def fit(self, batches: Iterable[tuple[Tensor, ...]]) -> "SelfTraining":
         """Set the threshold from a stream of tuples that start with `probs` [B,C,H,W]; read once.
@@ -29,11 +33,12 @@ class SelfTraining:
         histogram = None
         for probs, *_ in batches:
             histogram = histogram or ConfidenceHistogram(probs.shape[1])
-            histogram.update(probs)
+            histogram.update(responses(probs, self.prior))
         if histogram is None:
             raise ValueError("batches is empty; pass a stream that has not been read yet")
         self.thresholds = histogram.threshold(self.portion)
         self.largest = histogram.largest.max().item()
+        self.shares = histogram.counts / histogram.counts.sum()
         return self
 
     def label(self, probs: Tensor) -> Tensor:
@@ -43,5 +48,5 @@ class SelfTraining:
         """
         if self.thresholds is None:
             raise ValueError("thresholds are not set; call fit before label")
-        value, pred = most_confident(probs)
+        value, pred = most_confident(responses(probs, self.prior))
         return label_above(pred, value, self.thresholds, self.largest)

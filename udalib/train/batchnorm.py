@@ -31,6 +31,21 @@ def keep_statistics(net: nn.Module) -> Iterator[None]:
             layer.momentum = momentum
 
 
+@contextmanager
+def frozen_statistics(net: nn.Module) -> Iterator[None]:
+    """A context in which batch normalisation uses its running statistics and leaves them alone, as when predicting.
+
+    The papers train so, with the statistics of ImageNet; scale and shift are learnt all the same.
+    """
+    for layer in _layers(net):
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in _layers(net):
+            layer.train()
+
+
 @torch.no_grad()
 def adapt_statistics(net: nn.Module, batches: Iterable[Batch], device: torch.device) -> None:
     """Replace the running statistics of `net` by those of `batches` (AdaBN, Li et al. 2016), in place.
