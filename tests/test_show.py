@@ -181,6 +181,21 @@ def test_threshold_view_counts_what_is_kept(scene):
         widgets.threshold_view(*scene, focus="tram")
 
 
+def test_balance_view_gives_every_class_its_share(scene):
+    figure = widgets.balance_view(*scene, portion=0.5)
+    axes = {ax.get_label(): ax for ax in figure.axes}
+    # One threshold keeps the sure road alone, but for the pixels at the threshold; two keep half of road and of sky.
+    assert [axes[name].get_xlabel() for name in ("ST", "CBST")] == [
+        "46.9% labelled, 100.0% right",
+        "43.8% labelled, 50.0% right",
+    ]
+    balanced = select.ClassBalanced(0.5).fit([(scene[0],)]).thresholds.tolist()
+    assert [bar.get_height() for bar in axes["thresholds"].patches] == pytest.approx(balanced)
+    heights = np.array([bar.get_height() for bar in axes["shares"].patches]).reshape(3, C)
+    assert heights[:, [0, 10]] == pytest.approx(np.array([[50, 50], [100, 0], [50, 50]]))
+    assert widgets.balance_view(scene[0], None, scene[2], portion=0.5).axes[1].get_xlabel() == "46.9% labelled"
+
+
 def test_round_view_shows_the_round(scene):
     maps = [torch.zeros(2, H, W, dtype=torch.uint8), torch.ones(2, H, W, dtype=torch.uint8)]
     figure = widgets.round_view(scene[2], maps, [None, maps[1]], number=1)
@@ -205,6 +220,15 @@ def test_threshold_explorer_redraws(scene, name, value):
     controls_of(box)[name].value = value
     after = picture_of(box)
     assert before.shape != after.shape or (before != after).any()
+
+
+@pytest.mark.parametrize("name, value", [("portion", 0.9), ("image", 1)])
+def test_balance_explorer_redraws(scene, name, value):
+    scene[2][1] = 255 - scene[2][0]
+    box = widgets.balance_explorer(*scene)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
 
 
 def test_round_viewer_has_a_control_for_image_and_round(scene):

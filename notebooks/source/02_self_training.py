@@ -650,7 +650,7 @@ fig = show.rounds({"ST": [start, *rounds], "control": [start, *results["control"
 show.caption(fig, "mIoU after each round (0: source-only); coverage and precision of the labels it was trained on.")
 
 # %% tags=["nbval-check-output"]
-drift = abs(rounds[0]["threshold"] - threshold_at(0.20))
+drift = abs(rounds[0]["thresholds"] - threshold_at(0.20))
 print("the run's first threshold is the one we sorted out by hand:", drift < 1e-3)
 
 # %%

@@ -27,8 +27,8 @@ class ClassBalanced:
         and so does one whose official threshold would be 0.
     prior: multiplies the responses before anything else (CBST-SP).
 
-    `thresholds`, float32 [C], and `shares`, float64 [C], the share of each class in the predictions, are None
-    before `fit`.
+    `thresholds`, float32 [C], and `shares`, float64 [C], the share of each class in the pixels
+    counted, are None before `fit`.
     """
 
     def __init__(self, portion: float, prior: SpatialPrior | None = None, variant: str = "paper"):
@@ -49,7 +49,10 @@ class ClassBalanced:
         histogram = None
         for probs, *_ in batches:
             histogram = histogram or ConfidenceHistogram(probs.shape[1])
-            histogram.update(responses(probs, self.prior), every=4 if self.variant == "official" else 1)
+            if self.variant == "official":
+                histogram.update(responses(probs, self.prior), every=4)
+            else:  # places where a prior is 0 for all classes are predicted as none
+                histogram.update(responses(probs, self.prior), skip_zeros=self.prior is not None)
         if histogram is None:
             raise ValueError("batches is empty; pass a stream that has not been read yet")
         if self.variant == "official":
@@ -67,10 +70,10 @@ class ClassBalanced:
         """
         if self.thresholds is None:
             raise ValueError("thresholds are not set; call fit before label")
-        response = responses(probs, self.prior)
+        response = responses(probs, self.prior).float()
         # Not times the reciprocal: a correctly rounded quotient is above 1 exactly where response > threshold.
         quotients = response / self.thresholds.to(response.device).view(-1, 1, 1)
-        if (self.thresholds == 0).any():  # a prior can be 0 wherever a class is predicted
+        if (self.thresholds == 0).any():  # 0 / 0 is no reason to label
             quotients = torch.where(response > 0, quotients, 0)
         quotient, label = most_confident(quotients)
         if self.variant == "official":

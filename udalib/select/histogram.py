@@ -84,10 +84,11 @@ class ConfidenceHistogram:
         """Largest confidence per class, float32 [C]; 0 for a class without pixels."""
         return torch.from_numpy(self._largest.copy())
 
-    def update(self, probs: Tensor, every: int = 1) -> None:
+    def update(self, probs: Tensor, every: int = 1, skip_zeros: bool = False) -> None:
         """Count the pixels of `probs` [B,C,H,W]: probabilities, or any other finite non-negative responses.
 
         every: count, of each image and class, only every so-manyth pixel in raster order, the first included.
+        skip_zeros: leave out pixels whose responses are all 0.
         Raises ValueError for another shape, and for negative, infinite or NaN responses.
         """
         if probs.ndim != 4 or probs.shape[1] != self.num_classes:
@@ -103,6 +104,8 @@ class ConfidenceHistogram:
         pixels["class"] = pred.cpu().numpy()
         if every > 1:
             pixels = np.concatenate([_every_nth(image.ravel(), every) for image in pixels])
+        if skip_zeros:
+            pixels = pixels[pixels["bits"] > 0]
         self._append(pixels.ravel())
 
     def merge(self, other: "ConfidenceHistogram") -> None:
@@ -139,6 +142,8 @@ class ConfidenceHistogram:
         return torch.from_numpy(self._values_at(np.array(rank), self._upper, group=np.arange(self.num_classes)))
 
     def _append(self, pixels: np.ndarray) -> None:
+        if len(pixels) == 0:
+            return
         self._pixels.seek(0, os.SEEK_END)
         self._pixels.write(pixels)
         bits = np.ascontiguousarray(pixels["bits"])  # ufunc.at is far slower on unaligned fields

@@ -14,7 +14,7 @@ def image_scores(probs: Tensor) -> Tensor:
     """
     value, pred = most_confident(probs)
     classes = probs.shape[1]
-    index = pred.flatten(1).long()
-    total = torch.zeros(len(probs), classes, device=probs.device).scatter_add_(1, index, value.flatten(1))
-    count = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(value).flatten(1))
-    return (total / count.clamp(min=1)).sum(dim=1) / (count > 0).sum(dim=1)
+    index, value = pred.flatten(1).long(), value.flatten(1).double()  # float32 sums of a million pixels drift
+    total = value.new_zeros(len(probs), classes).scatter_add_(1, index, value)
+    count = torch.zeros_like(total).scatter_add_(1, index, torch.ones_like(value))
+    return ((total / count.clamp(min=1)).sum(dim=1) / (count > 0).sum(dim=1)).float()

@@ -33,7 +33,8 @@ class SelfTraining:
         histogram = None
         for probs, *_ in batches:
             histogram = histogram or ConfidenceHistogram(probs.shape[1])
-            histogram.update(responses(probs, self.prior))
+            # Places where a prior is 0 for all classes are predicted as none.
+            histogram.update(responses(probs, self.prior), skip_zeros=self.prior is not None)
         if histogram is None:
             raise ValueError("batches is empty; pass a stream that has not been read yet")
         self.thresholds = histogram.threshold(self.portion)

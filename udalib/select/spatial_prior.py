@@ -14,20 +14,19 @@ NORMALISATIONS = ("class", "pixel")
 class SpatialPrior:
     """One map per class that multiplies the probabilities before selection.
 
-    maps: float32 [C,H,W]. normalise: "class", the paper's: each map sums to 1 over the pixels, so it is the
-        likelihood of a place given the class, and rare classes in few places get large values. "pixel": the maps
-        sum to 1 at each pixel, the frequency of a class given the place. A class, or a place, that was never
-        counted is 0 everywhere.
+    maps: float32 [C,H,W], not negative. normalise: how they were normalised. "class", the paper's: each map sums to 1
+        over the pixels, so it is the likelihood of a place given the class, and rare classes in few places get large
+        values. "pixel": the maps sum to 1 at each pixel, the frequency of a class given the place. A class, or a
+        place, that was never counted is 0 everywhere.
     """
 
     def __init__(self, maps: Tensor, normalise: str = "class"):
-        """Normalise non-negative `maps`; raise ValueError for other values, shapes or normalisations."""
-        if normalise not in NORMALISATIONS:
-            raise ValueError(f"There is no normalisation {normalise!r}; choose one of: {', '.join(NORMALISATIONS)}.")
+        """Take `maps` as they are; raise ValueError for negative or infinite ones and for other shapes."""
         if maps.ndim != 3 or not (maps >= 0).all() or maps.isinf().any():
-            raise ValueError(f"maps [C,H,W] must be finite and not negative; got the shape {list(maps.shape)}")
-        self.normalise = normalise
-        self.maps = _normalised(maps, normalise)
+            raise ValueError(
+                f"maps of shape {list(maps.shape)} can't be a prior; give [C,H,W], finite and not negative"
+            )
+        self.maps, self.normalise = maps.float(), normalise
 
     @classmethod
     def from_labels(
@@ -47,19 +46,22 @@ class SpatialPrior:
             standard deviation in pixels; the paper names none, and a sixth of the kernel puts its edge at three.
         The border is mirrored: zeros beyond it would darken the places where sidewalks and buildings are.
 
-        Raises ValueError for an empty iterable, and for a kernel or sigma that is not positive.
+        Raises ValueError for an empty iterable, for another normalisation, and for a kernel or sigma that is not
+        positive.
         """
         sigma = kernel / 6 if sigma is None else sigma
         if kernel <= 0 or sigma <= 0:
             raise ValueError(f"kernel is {kernel} and sigma {sigma}; give numbers of pixels above 0")
+        if normalise not in NORMALISATIONS:
+            raise ValueError(f"There is no normalisation {normalise!r}; choose one of: {', '.join(NORMALISATIONS)}.")
         counts = np.zeros((num_classes, *size))
-        for shape, count in _count(labels, num_classes).items():
+        for count in _count(labels, num_classes).values():
             for total, places in zip(counts, count, strict=True):
-                shrinking = shape[0] > size[0] or shape[1] > size[1]
-                total += cv2.resize(places, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+                total += _stretched(places, size)
         side = 2 * int(np.ceil((kernel - 1) / 2)) + 1
         smooth = [cv2.GaussianBlur(c, (side, side), sigma, borderType=cv2.BORDER_REFLECT) for c in counts]
-        return cls(torch.from_numpy(np.stack(smooth)), normalise)
+        total = np.sum(smooth, axis=(1, 2) if normalise == "class" else 0, keepdims=True)
+        return cls(torch.from_numpy(smooth / np.where(total > 0, total, 1)), normalise)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,7 +87,7 @@ def responses(probs: Tensor, prior: SpatialPrior | None) -> Tensor:
     if prior.maps.shape != probs.shape[1:]:
         raise ValueError(
             f"probs has shape {list(probs.shape)}, the prior {list(prior.maps.shape)}; "
-            f"make the prior with size={tuple(probs.shape[-2:])}"
+            "make the prior for these classes and this size"
         )
     return probs * prior.maps.to(probs.device)
 
@@ -94,9 +96,10 @@ def _count(labels: Iterable[Tensor], num_classes: int) -> dict[tuple[int, int], 
     """How often each class occurs at each pixel, float64 [C,H,W], for every size among the label maps."""
     counts: dict[tuple[int, int], np.ndarray] = {}
     for label in labels:
-        label = np.asarray(label)
+        label = np.asarray(label).astype(np.int64)
+        label[(label < 0) | (label >= num_classes)] = num_classes
         if label.shape not in counts:
-            counts[label.shape] = np.zeros((256, *label.shape))
+            counts[label.shape] = np.zeros((num_classes + 1, *label.shape))
         rows, columns = np.indices(label.shape, sparse=True)
         counts[label.shape][label, rows, columns] += 1
     if not counts:
@@ -104,6 +107,8 @@ def _count(labels: Iterable[Tensor], num_classes: int) -> dict[tuple[int, int], 
     return {shape: count[:num_classes] for shape, count in counts.items()}
 
 
-def _normalised(maps: Tensor, normalise: str) -> Tensor:
-    total = maps.double().sum(dim=(1, 2) if normalise == "class" else 0, keepdim=True)
-    return (maps / torch.where(total > 0, total, 1)).float()
+def _stretched(count: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """`count` [h,w] at another size. OpenCV's area mean is one only along axes that shrink, so these come first."""
+    smaller = np.minimum(count.shape, size).tolist()
+    shrunk = cv2.resize(count, smaller[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, size[::-1], interpolation=cv2.INTER_LINEAR)
