@@ -129,32 +129,47 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def code_version(module: str) -> str:
-    """Hash of the code a run depends on: `module` and whatever of this package it uses, however indirectly.
+def code_version(*modules: str) -> str:
+    """Hash of the code a run depends on: `modules` and whatever of this package they use, however indirectly.
 
-    A package's `__init__` that only passes names on does not count, so that a new method does not repeat the runs
-    of the others; nor do comments, docstrings and layout, so that better prose does not either.
+    Of a package's `__init__` only the functions that are used count, not the names and tables it passes on, so that a
+    new method does not repeat the runs of the others. Comments, docstrings and layout do not count, so that better
+    prose does not either.
     """
     found: dict[str, str] = {}
-    _collect(module, found)
+    for module in modules:
+        _collect(module, found)
     text = "\n".join(f"{name}: {found[name]}" for name in sorted(found))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _collect(module: str, found: dict[str, str]) -> None:
-    if module in found or (source := _source_of(module)) is None:
+def _collect(name: str, found: dict[str, str]) -> None:
+    """Add a module, or one function of a package's `__init__` ("udalib.models.build"), and what it uses to `found`."""
+    if name in found:
         return
-    tree = ast.parse(source.read_text())
+    source = _source_of(name)
+    tree = ast.parse(source.read_text()) if source else _definition(*name.rsplit(".", 1))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    found[module] = ast.unparse(tree)
+    found[name] = ast.unparse(tree)
     for used in _used(tree):
         _collect(used, found)
 
 
+def _definition(package: str, name: str) -> ast.Module:
+    """The function or class `name` of a package's `__init__`, with the imports that it uses."""
+    top = ast.parse(_source_of(package).read_text()).body
+    body = [n for n in top if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name]
+    mentioned = {n.id for n in ast.walk(ast.Module(body, [])) if isinstance(n, ast.Name)}
+    for node in (n for n in top if isinstance(n, ast.ImportFrom)):
+        node.names = [alias for alias in node.names if (alias.asname or alias.name) in mentioned]
+        body += [node] if node.names else []
+    return ast.Module(body, [])
+
+
 def _used(tree: ast.Module) -> set[str]:
-    """The modules of this package in which the names that `tree` uses are defined."""
+    """What `tree` uses of this package: modules, and functions of packages."""
     used = set()
     for package, alias in _imports(tree):
         module = f"{package}.{alias.name}"
@@ -168,13 +183,15 @@ def _used(tree: ast.Module) -> set[str]:
 
 
 def _definer(package: str, name: str) -> str:
-    """The module that defines what `package` calls `name`."""
+    """Where what `package` calls `name` is defined: a module, or `package.name` if it is in a package's `__init__`."""
     if _source_of(f"{package}.{name}"):
         return f"{package}.{name}"
+    if _source_of(package).name != "__init__.py":
+        return package
     for origin, alias in _imports(ast.parse(_source_of(package).read_text())):
-        if name == (alias.asname or alias.name) and _source_of(package).name == "__init__.py":
+        if name == (alias.asname or alias.name):
             return _definer(origin, alias.name)
-    return package
+    return f"{package}.{name}"
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, ast.alias]]:

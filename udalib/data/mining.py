@@ -41,13 +41,14 @@ class Mining:
         window. A class is drawn uniformly from those present, then one of its pixels. generator: on the CPU.
         """
         centres = centres.clone()
+        room = (1 - half.abs()).clamp(min=0)
         for index, label in enumerate(labels):
             if torch.rand((), generator=generator) < self.probability:
                 places = self._places(label, half[index].abs(), generator)
                 if places is not None:
-                    centres[index] = places[_draw(len(places), generator)]
-        room = (1 - half.abs()).clamp(min=0)
-        return centres.clamp(-room, room)
+                    place = places[_draw(len(places), generator)]
+                    centres[index] = place.clamp(-room[index], room[index])
+        return centres
 
     def _places(self, label: Tensor, half: Tensor, generator: torch.Generator) -> Tensor | None:
         """Centres [n,2] of the pixels of one mined class that is present, or None."""

@@ -9,18 +9,22 @@ from udalib.models.parts import Output
 NETWORKS = {"mini": Mini}
 
 
+def find(name: str) -> type[nn.Module]:
+    """The class of the network called `name`. Raises ValueError, listing the choices, for any other name."""
+    if name not in NETWORKS:
+        raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(NETWORKS)}.")
+    return NETWORKS[name]
+
+
 def build(name: str, num_classes: int) -> nn.Module:
     """A freshly initialised network, in channels_last memory format.
 
-    Its forward pass takes images [B, 3, H, W] in 0..255 and returns an `Output`. The weights come from
-    torch's global
-    random state: seed it first for a reproducible initialisation.
+    Its forward pass takes images [B, 3, H, W] in 0..255 and returns an `Output`. The weights come from torch's
+    global random state: seed it first for a reproducible initialisation.
 
     Raises ValueError for an unknown name.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(NETWORKS)}.")
-    return NETWORKS[name](num_classes).to(memory_format=torch.channels_last)
+    return find(name)(num_classes).to(memory_format=torch.channels_last)
 
 
-__all__ = ["NETWORKS", "Mini", "Output", "build"]
+__all__ = ["NETWORKS", "Mini", "Output", "build", "find"]

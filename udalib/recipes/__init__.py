@@ -81,6 +81,11 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, int | float if kind is float else kind)
 
 
+def code_version(name: str, chosen: Optimisation) -> str:
+    """Version of the code that a recipe with these settings depends on, that of its network included."""
+    return runs.code_version(find(name).steps.__module__, models.find(chosen.network).__module__)
+
+
 def run(
     name: str,
     benchmark: str = "game-city",
@@ -110,7 +115,7 @@ def run(
         "profile": profile,
         "seed": seed,
         "settings": _plain_settings(chosen),
-        "code": runs.code_version(find(name).steps.__module__),
+        "code": code_version(name, chosen),
         "fold": fold,
     }
     if pair.folds and fold is None:
@@ -166,7 +171,12 @@ def _name(result: runs.Result) -> str:
 
 
 def load_network(result: runs.Result, number: int | None = None, device: str | None = None) -> nn.Module:
-    """The network of a finished run after round `number` (default: the last), in evaluation mode."""
+    """The network of a finished run after round `number` (default: the last), in evaluation mode.
+
+    Raises ValueError for a run in folds, which has a network for each.
+    """
+    if "folds" in result.record:
+        raise ValueError("This run has one network per fold; load that of recipes.run(..., fold=0).")
     net = models.build(result.record["settings"]["network"], len(result.record["classes"]))
     net.load_state_dict(train.load(result.weights(number)))
     return net.to(pick(device)).eval()

@@ -186,7 +186,12 @@ def _chosen_images(x: Experiment, s: SelfTraining, net: nn.Module) -> list[int]:
     """Indices of the target images to train on, in their order."""
     count = len(x.bench.target)
     if s.image_list:
-        wanted = set(Path(s.image_list).read_text().split())
+        try:
+            wanted = set(Path(s.image_list).read_text().split())
+        except OSError as error:
+            raise ValueError(
+                f"image_list {s.image_list} can't be read ({error.strerror}); give a text file."
+            ) from error
         chosen = [index for index in range(count) if x.bench.target[index].name in wanted]
         if not chosen:
             raise ValueError(f"{s.image_list} names no image of {x.bench.name}; give the names that samples have.")
