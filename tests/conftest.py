@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 
+import hypothesis
 import pytest
 
 # Before any test module is imported; notebooks and commands that tests start inherit it.
@@ -11,6 +12,9 @@ HOME = tempfile.mkdtemp(prefix="udalib-tests-")
 os.environ["UDALIB_HOME"] = HOME
 os.environ["UDALIB_PROFILE"] = "smoke"
 os.environ["MPLBACKEND"] = "agg"
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("udalib", deadline=None)
+hypothesis.settings.load_profile("udalib")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -97,7 +97,7 @@ def stream(*columns: list[float]) -> torch.Tensor:
 # Thresholds and labels ------------------------------------------------------------------------------
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(**cases, **options)
 def test_thresholds_and_labels_equal_the_reference(seed, kind, num_classes, size, portion, variant, normalise):
     probs = maps(seed, kind, num_classes, size)
@@ -112,7 +112,7 @@ def test_thresholds_and_labels_equal_the_reference(seed, kind, num_classes, size
     assert torch.equal(found, s.label(probs)) and torch.equal(probs, before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(**cases, **options)
 def test_shares_are_those_of_the_listed_predictions(seed, kind, num_classes, size, portion, variant, normalise):
     probs = maps(seed, kind, num_classes, size)
@@ -125,7 +125,7 @@ def test_shares_are_those_of_the_listed_predictions(seed, kind, num_classes, siz
         assert SelfTraining(portion, prior).fit([(probs,)]).shares.tolist() == pytest.approx(wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(**cases, **options, batch=st.integers(1, 5))
 def test_batches_and_their_order_change_nothing(seed, kind, num_classes, size, portion, variant, normalise, batch):
     probs = maps(seed, kind, num_classes, (5, *size[1:]))
@@ -136,7 +136,7 @@ def test_batches_and_their_order_change_nothing(seed, kind, num_classes, size, p
     assert torch.equal(whole.label(probs), torch.cat([batches.label(image[None]) for image in probs]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(**cases)
 def test_the_order_of_pixels_does_not_change_the_papers_thresholds(seed, kind, num_classes, size, portion):
     probs = maps(seed, kind, num_classes, size)
@@ -147,7 +147,7 @@ def test_the_order_of_pixels_does_not_change_the_papers_thresholds(seed, kind, n
     assert torch.equal(first.thresholds, second.thresholds)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**cases, normalise=options["normalise"])
 def test_self_training_ranks_the_products(seed, kind, num_classes, size, portion, normalise):
     probs = maps(seed, kind, num_classes, size)
@@ -234,7 +234,7 @@ def test_other_float_types_are_labelled_like_float32(dtype, variant):
         assert torch.equal(s.label(probs), s.label(probs.float()))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=cases["seed"], kind=st.sampled_from(["smooth", "tied", "saturated"]), size=cases["size"])
 def test_image_scores_average_over_the_predicted_classes(seed, kind, size):
     probs = maps(seed, kind, 5, size)
@@ -319,7 +319,7 @@ def expected_prior(
     return normalised(np.stack([smoothed(c, side, sigma or kernel / 6) for c in counts]), normalise)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=cases["seed"],
     size=st.tuples(st.integers(1, 7), st.integers(1, 7)),

@@ -96,7 +96,83 @@ def test_augmentation_follows_its_generator():
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
+# Mining ---------------------------------------------------------------------------------------------------
+
+
+def scene(rare):
+    """A label map of class 0 with one pixel, at (row, column), of each class in `rare`."""
+    label = torch.zeros(1, 32, 64, dtype=torch.uint8)
+    for name, (row, column) in rare.items():
+        label[0, row, column] = name
+    return label
+
+
+def crop_of(label, mining, seed, scale=(1.0, 1.0)):
+    augment = data.Augmentation(crop=(16, 32), scale=scale, jitter=0)
+    return augment(torch.zeros(1, 3, 32, 64, dtype=torch.uint8), label, data.seeded(seed, 0), mining)[1]
+
+
+@given(seed=st.integers(0, 1000), row=st.integers(0, 31), column=st.integers(0, 63))
+def test_a_mined_crop_shows_the_rare_class_and_stays_inside(seed, row, column):
+    crop = crop_of(scene({5: (row, column)}), data.Mining(wanted=(5,)), seed)
+    assert (crop == 5).any() and not (crop == 255).any()
+
+
+def test_wanted_classes_come_before_the_fallback_and_each_is_drawn():
+    label = scene({3: (16, 20), 4: (16, 44), 5: (2, 2)})
+    mining = data.Mining(wanted=(3, 4), fallback=(5,))
+    found = [set(crop_of(label, mining, seed).unique().tolist()) for seed in range(40)]
+    assert all({3, 4} & classes for classes in found)
+    assert any(3 in classes for classes in found) and any(4 in classes for classes in found)
+    assert all(5 in crop_of(label, data.Mining((9,), fallback=(5,)), seed).unique() for seed in range(5))
+
+
+@given(seed=st.integers(0, 1000), scale=st.sampled_from([0.4, 1.0]))
+def test_crops_without_a_mined_class_are_the_random_ones(seed, scale):
+    label = torch.arange(64).expand(1, 32, 64).to(torch.uint8) % 7
+    plain = crop_of(label, None, seed, (scale, scale))
+    assert torch.equal(crop_of(label, data.Mining(wanted=(9,), probability=0.0), seed, (scale, scale)), plain)
+
+
+def test_the_released_code_mines_only_where_the_window_fits():
+    at_the_border, inside = scene({5: (1, 1)}), scene({5: (16, 32)})
+    mining = data.Mining(wanted=(5,), inside=True)
+    assert not all(5 in crop_of(at_the_border, mining, seed).unique() for seed in range(20))
+    for seed in range(20):
+        assert crop_of(inside, mining, seed)[0, 7:9, 15:17].eq(5).any(), "in the middle of the crop"
+
+
+def test_mining_follows_the_predicted_shares():
+    shares = torch.tensor([0.9, 0.0, 0.0009, 0.001, 0.0981])
+    assert data.Mining.paper(shares).wanted == data.Mining.official(shares).wanted == (1, 2)
+    assert data.Mining.official(shares).fallback == (1, 2, 3)
+    assert (data.Mining.paper(shares).source, data.Mining.official(shares).source) == (False, True)
+
+
 # Benchmarks -----------------------------------------------------------------------------------------------
+
+
+def test_folds_cut_the_target_into_parts():
+    whole = data.benchmark("city-rome", "smoke")
+    folds = [data.benchmark("city-rome", "smoke", fold=fold) for fold in range(10)]
+    assert sorted(name for fold in folds for name in fold.val.names) == sorted(whole.val.names)
+    for fold in folds:
+        assert len(fold.val) == 2 and len(fold.target) == 18
+        assert not set(fold.val.names) & set(fold.target.names)
+        assert fold.target[0].label is None and fold.oracle().target[0].label is not None
+        assert fold.oracle().target.names == fold.target.names
+    with pytest.raises(ValueError, match="city-rome has no fold 10; choose 0 to 9"):
+        data.benchmark("city-rome", "smoke", fold=10)
+    with pytest.raises(ValueError, match="game-city has no folds"):
+        data.benchmark("game-city", "smoke", fold=0)
+
+
+def test_benchmarks_that_agree_on_a_side_are_found():
+    assert data.first_with("game-city-hard", "source") == data.first_with("game-dashcam", "source") == "game-city"
+    assert data.first_with("city-rio", "source") == "city-dashcam"
+    assert data.first_with("city-dashcam", "target") == "game-dashcam"
+    for name, side in (("synth-city", "source"), ("synth-city", "target"), ("game-city-hard", "target")):
+        assert data.first_with(name, side) == name
 
 
 def test_a_target_has_no_labels_unless_it_is_the_oracle():

@@ -54,6 +54,59 @@ def test_the_self_paced_portion_never_overshoots():
     assert portions[0] == 0.2 and max(portions) == 0.5 and portions == sorted(portions)
 
 
+def test_class_balance_labels_every_class_that_is_predicted():
+    entry = recipes.run("cbst", profile="smoke", seed=0, report=silent).rounds[0]
+    predicted = [share * 16 * 64 * 128 > 50 for share in entry["predicted_share"]]
+    assert all(share > 0 for share, there in zip(entry["labels"]["class_share"], predicted, strict=True) if there)
+    assert len(entry["thresholds"]) == 19 and sum(entry["predicted_share"]) == pytest.approx(1)
+
+
+def test_the_released_codes_choices_are_options():
+    options = {"variant": "official", "mining": "official", "statistics": "frozen", "image_share": 0.5}
+    shares = {"source_share": 0.1, "source_share_step": 0.1, "lr_factor": 0.5**0.5}
+    result = recipes.run("cbst", profile="smoke", seed=0, report=silent, **options, **shares)
+    assert [entry["images"] for entry in result.rounds] == [8, 8]
+    before = train.load(recipes.run("source", profile="smoke", seed=0, report=silent).weights())
+    after = train.load(result.weights())
+    statistics = [key for key in before if "running" in key]
+    assert statistics and all(torch.equal(before[key], after[key]) for key in statistics)
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_an_image_list_chooses_the_target_images(tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("city-train-0-00003\ncity-train-0-00005\n")
+    result = recipes.run("st", profile="smoke", seed=0, report=silent, image_list=str(names), rounds=1)
+    assert result.rounds[0]["images"] == 2
+    names.write_text("nobody")
+    with pytest.raises(ValueError, match="names no image of game-city"):
+        recipes.run("st", profile="smoke", seed=0, report=silent, image_list=str(names), rounds=1, epochs=0.1)
+    with pytest.raises(ValueError, match="can't be read"):
+        recipes.run("st", profile="smoke", seed=0, report=silent, image_list=str(tmp_path / "none"), rounds=1)
+
+
+def test_folds_are_run_and_pooled():
+    result = recipes.run("adabn", "city-rome", profile="smoke", seed=0, report=silent)
+    folds = [recipes.run("adabn", "city-rome", profile="smoke", seed=0, report=silent, fold=k) for k in range(10)]
+    last = result.rounds[-1]
+    assert last["miou_of_folds"] == [fold.miou for fold in folds]
+    pooled = torch.tensor([fold.rounds[-1]["confusion"] for fold in folds]).sum(dim=0)
+    assert last["confusion"] == pooled.tolist() and pooled.shape == (13, 14)
+    hits = pooled.diag()
+    assert result.iou[0] == pytest.approx((hits[0] / (pooled[0].sum() + pooled[:, 0].sum() - hits[0])).item(), abs=1e-6)
+    with pytest.raises(ValueError, match="one network per fold"):
+        recipes.load_network(result)
+
+
+def test_benchmarks_with_one_source_share_its_training():
+    first, other = (recipes.run("source", name, "smoke", report=silent) for name in ("game-city", "game-city-hard"))
+    assert other.record["start"] == first.record_path.parent.name
+    assert all(
+        torch.equal(a, b) for a, b in zip(*(train.load(r.weights()).values() for r in (first, other)), strict=True)
+    )
+    assert other.iou != first.iou
+
+
 def test_adabn_changes_statistics_and_nothing_else():
     before, after = (
         train.load(recipes.run(name, profile="smoke", seed=0, report=silent).weights()) for name in ("source", "adabn")
@@ -114,6 +167,10 @@ def test_a_run_killed_at_three_random_moments_ends_with_the_same_bits(own_runs, 
         ({"name": "st", "profile": "huge"}, "no profile 'huge'; choose one of"),
         ({"name": "st", "portions": 0.3}, "no setting 'portions'; its settings are"),
         ({"name": "st", "portion": "much"}, "can't be 'much'; give a value like 0.2"),
+        ({"name": "st", "mining": "gold"}, "no mining 'gold'; choose one of: none, paper, official"),
+        ({"name": "cbst", "statistics": "mine"}, "no statistics 'mine'; choose one of: target, frozen"),
+        ({"name": "st", "image_share": 0.0}, "image_share is 0.0; choose a share above 0"),
+        ({"name": "st", "test_scales": 1.0}, "can't be 1.0; give a value like"),
         ({"name": "st", "device": "abacus"}, "Device 'abacus' can't be used"),
     ],
 )

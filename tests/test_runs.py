@@ -76,7 +76,9 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
 
     def write(name, text):
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
 
     write("a", "from udalib import b\ndef f():\n    '''Doc.'''\n    return b.g()")
     write("b", "def g():\n    return 1  # why")
@@ -92,3 +94,20 @@ def test_code_versions_follow_imports_but_not_prose(package):
     assert runs.code_version("udalib.a") == first
     package("b", "def g():\n    return 2")
     assert runs.code_version("udalib.a") != first
+
+
+def test_code_versions_follow_a_package_only_where_it_is_used(package):
+    package("box/__init__", "from udalib.box.one import f\nfrom udalib.box.two import g\nT = {}\ndef h(): return f()")
+    package("box/one", "def f(): return 1")
+    package("box/two", "def g(): return 2")
+    package("a", "from udalib import box\nx = box.f()")
+    package("b", "from udalib.box import h\nx = h()")
+    uses_f, uses_h = runs.code_version("udalib.a"), runs.code_version("udalib.b")
+    package("box/two", "def g(): return 3")
+    package("box/__init__", "from udalib.box.one import f\nT = {1: 2}\ndef h(): return f()")
+    assert (runs.code_version("udalib.a"), runs.code_version("udalib.b")) == (uses_f, uses_h)
+    assert runs.code_version("udalib.a", "udalib.box.two") != uses_f
+    package("box/__init__", "from udalib.box.one import f\ndef h(): return f() + 1")
+    assert runs.code_version("udalib.a") == uses_f and runs.code_version("udalib.b") != uses_h
+    package("box/one", "def f(): return 2")
+    assert runs.code_version("udalib.a") != uses_f

@@ -49,7 +49,7 @@ cases = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**cases)
 def test_scores_equal_loops(seed, num_classes, size, used):
     pred, truth = label_maps(seed, num_classes, size, min(used, num_classes))
@@ -186,7 +186,7 @@ def test_bad_settings_are_refused():
 # Pseudo-labels --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**cases)
 def test_label_quality_equals_loops(seed, num_classes, size, used):
     pseudo, truth = label_maps(seed, num_classes, size, min(used, num_classes))

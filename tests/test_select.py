@@ -73,7 +73,7 @@ def assert_equal(a: select.ConfidenceHistogram, b: select.ConfidenceHistogram, p
     assert a.threshold(portion) == b.threshold(portion)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(**cases)
 def test_thresholds_equal_a_full_sort(seed, kind, num_classes, size, portion):
     probs = maps(seed, kind, num_classes, size)
@@ -87,7 +87,7 @@ def test_thresholds_equal_a_full_sort(seed, kind, num_classes, size, portion):
     assert h.largest.tolist() == [max([v for v, c in found if c == k], default=0) for k in range(num_classes)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**cases, batch=st.integers(1, 7), cut=st.integers(0, 7))
 def test_thresholds_depend_on_the_pixels_alone(seed, kind, num_classes, size, portion, batch, cut):
     probs = maps(seed, kind, num_classes, (7, *size[1:]))
@@ -163,7 +163,7 @@ print(peaks[1] - peaks[0])
 # Labels ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(**cases)
 def test_self_training_labels_by_the_rule(seed, kind, num_classes, size, portion):
     probs = maps(seed, kind, num_classes, size)

@@ -38,7 +38,7 @@ def _supervised(x: Experiment, s: Supervised, labelled: Callable[[], Dataset]) -
             x.finish_round(net, number)
         return
     net, dataset = x.fresh_network(), labelled()
-    weights = x.class_weights(dataset)
+    weights = x.class_weights(dataset, s.class_weight)
 
     def loss(net: nn.Module, batch: data.Batch, step: int) -> torch.Tensor:
         images, labels = x.augmented(batch, number=1, step=step)

@@ -107,14 +107,19 @@ class Experiment:
         images, labels = self.augmentation(images, labels, generator, mining)
         return images, labels[:, ::stride, ::stride]
 
-    def class_weights(self, dataset) -> Tensor:
-        """The weights [C] of the loss, from the labels of a labelled dataset; their mean over its pixels is 1."""
+    def class_weights(self, dataset, exponent: float) -> Tensor | None:
+        """Weights [C] of the loss, share ** -exponent of a labelled dataset's classes; their mean over its pixels is 1.
+
+        None, the plain loss, for the exponent 0.
+        """
+        if exponent == 0:
+            return None
         classes = len(self.bench.classes)
         counts = torch.zeros(classes, dtype=torch.int64)
         for batch in data.ordered_batches(dataset, batch_size=64):
             counts += torch.bincount(batch.labels.flatten().int(), minlength=256)[:classes]
         share = counts.clamp(min=1) / counts.sum()
-        weights = share**-self.settings.class_weight
+        weights = share**-exponent
         return (weights / (weights * share).sum()).to(self.device)
 
     def train(

@@ -37,6 +37,7 @@ class Rounds(Optimisation):
         images of a round are among those of the next.
     image_share: the share of the target images trained on, those with the best `select.image_scores`; the
         released list has 505 of 2,975 (0.17). image_list: a text file of their names instead, one per line.
+    target_class_weight: as `class_weight`, for the pseudo-labels; 0 is the paper's plain loss.
     statistics: of batch normalisation. "target": training uses those of each batch, and the running ones follow the
         target alone. "frozen": training uses the running ones, and they stay: those of ImageNet in the released
         code; ours, trained from scratch, only has those of the source.
@@ -55,6 +56,7 @@ class Rounds(Optimisation):
     max_source_share: float = 1.0
     image_share: float = 1.0
     image_list: str = ""
+    target_class_weight: float = 0.0
     statistics: str = "target"
     test_scales: tuple[float, ...] = (0.5, 0.75, 1.0)
 
@@ -220,7 +222,8 @@ def train_round(
     statistics: statistics of a mixture fit neither domain.
     """
     source = _chosen_source(x, s, number)
-    weights = x.class_weights(source)
+    source_weights = x.class_weights(source, s.class_weight)
+    target_weights = x.class_weights(source, s.target_class_weight)
     steps = max(1, round(s.epochs * len(target) / s.batch_size))
     draw_source = x.draw(source, s.batch_size, number, steps)
     draw_target = x.draw(target, s.batch_size, number, steps)
@@ -237,7 +240,7 @@ def train_round(
             source_logits = net(source_images).logits
         with train.frozen_statistics(net) if frozen else nullcontext():
             target_logits = net(target_images).logits
-        source_loss = train.cross_entropy(source_logits, source_labels, weights)
-        return source_loss + train.cross_entropy(target_logits, target_labels, weights)
+        source_loss = train.cross_entropy(source_logits, source_labels, source_weights)
+        return source_loss + train.cross_entropy(target_logits, target_labels, target_weights)
 
     return x.train(net, number, steps, batches, loss, s.lr_factor ** (number - 1))
