@@ -4,19 +4,23 @@ PYTHON  ?= python3
 PROFILE ?= quick
 SEEDS   ?= 1
 CORES   ?= all
+TABLES  ?= self_training
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 READY := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help tables test lab notebooks
+.PHONY: help tables claims test lab notebooks
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-tables: $(READY) ## run notebooks and recipes, write figures/ (SEEDS=3 PROFILE=quick CORES=all)
-	snakemake --cores $(CORES) --resources gpu=1 --config profile=$(PROFILE) seeds=$(SEEDS) \
-	    --rerun-incomplete --nolock --quiet host
+tables: $(READY) ## run notebooks and recipes, write figures/ (TABLES=all SEEDS=3 PROFILE=quick CORES=all)
+	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --nolock --quiet host \
+	    --config profile=$(PROFILE) seeds=$(SEEDS) tables="$(TABLES)"
+
+claims: $(READY) ## hold the papers' claims against the tables in figures/
+	udalib claims class_balance --tables figures/tables --out figures/claims
 
 test: $(READY) ## check the style, run all tests and all notebooks under the smoke profile
 	ruff check .

@@ -3,78 +3,143 @@
 # A finished file is made again only when the code behind it has changed; a job that was killed continues inside
 # `udalib run`. To use a cluster, give Snakemake one of its executors, such as --executor slurm.
 
+from functools import cache
+
 from udalib.runs import code_version
-from udalib.tables import TABLES
+from udalib.tables import TABLES, Row, find
 
 PROFILE = config.get("profile", "quick")
 SEEDS = range(int(config.get("seeds", 1)))
-TABLE = TABLES["self_training"]
-RECIPES = [row.recipe for row in TABLE.rows]
-NOTEBOOKS = glob_wildcards("notebooks/{name,[0-9]+_[a-z_]+}.ipynb").name
-RECORD = "results/records/{profile}/{benchmark}/{recipe}/seed{seed}.json"
+CHOSEN = str(config.get("tables", "self_training")).split()
+CHOSEN = list(TABLES) if CHOSEN == ["all"] else [find(name).name for name in CHOSEN]
+
+# A notebook is executed with the tables it shows, so that the default stays a matter of minutes.
+SHOWN = {"03_class_balancing": ["class_balance"], "04_spatial_priors": ["class_balance", "label_study"]}
+NOTEBOOKS = [
+    name
+    for name in glob_wildcards("notebooks/{name,[0-9]+_[a-z_]+}.ipynb").name
+    if set(SHOWN.get(name, ["self_training"])) <= set(CHOSEN)
+]
+
+# A setting that is not the recipe's own stands in the file's name: cbst-sp,portion=0.1,step=0.05
+RECORD = "results/records/{profile}/{benchmark}/{recipe}{settings}/seed{seed}.json"
 
 
-def records(recipes, seeds):
-    return expand(RECORD, profile=PROFILE, benchmark=TABLE.benchmark, recipe=recipes, seed=seeds)
+def records(rows, seeds):
+    """The records of these rows, each once."""
+    return list(
+        dict.fromkeys(
+            RECORD.format(
+                profile=PROFILE,
+                benchmark=row.benchmark,
+                recipe=row.recipe,
+                settings="".join(f",{key}={value}" for key, value in row.settings.items()),
+                seed=seed,
+            )
+            for row in rows
+            for seed in seeds
+        )
+    )
+
+
+def of_tables(names, seeds):
+    return records([row for name in names for row in TABLES[name].rows], seeds)
+
+
+FIGURES = {
+    "self_training": records([Row("", recipe) for recipe in ("source", "st")], [0]),
+    "class_balance": records([Row("", recipe) for recipe in ("source", "st", "cbst", "cbst-sp")], [0]),
+    "portions": of_tables(["portions"], SEEDS),
+}
+
+
+wildcard_constraints:
+    benchmark="[a-z-]+",
+    recipe="[a-z-]+",
+    settings="(,[a-z_]+=[^,/]+)*",
+    figure="|".join(FIGURES),
 
 
 rule all:
     input:
-        "figures/tables/self_training.md",
-        "figures/self_training.png",
+        expand("figures/tables/{table}.md", table=CHOSEN),
+        expand("figures/{figure}.png", figure=[name for name in FIGURES if name in CHOSEN]),
         "figures/streets.png",
         expand("results/notebooks/{profile}/{name}.ipynb", profile=PROFILE, name=NOTEBOOKS),
 
 
 def start(wildcards):
     """The run that a recipe starts from comes first, so that no job waits for another one's lock."""
-    ends = "source", "oracle"
-    return [] if wildcards.recipe in ends else RECORD.replace("{recipe}", "source")
+    before = {"recipe": "source", "benchmark": wildcards.benchmark}
+    if wildcards.recipe in SIDES:
+        before = {"recipe": wildcards.recipe, "benchmark": trained_on(wildcards.benchmark, wildcards.recipe)}
+        if before["benchmark"] == wildcards.benchmark:
+            return []
+    return RECORD.format(**{**dict(wildcards.items()), **before, "settings": ""})
+
+
+# These recipes train on one side of a benchmark alone; of benchmarks that share it, the first one trains.
+SIDES = {"source": "source", "oracle": "target"}
+
+
+@cache
+def trained_on(benchmark, recipe):
+    from udalib import data
+
+    return data.first_with(benchmark, SIDES[recipe])
+
+
+@cache
+def code_of(recipe):
+    from udalib import recipes
+
+    return recipes.code_version(recipe, recipes.settings(recipe, PROFILE))
 
 
 rule run:
     message:
-        "{wildcards.recipe} on {wildcards.benchmark}, profile {wildcards.profile}, seed {wildcards.seed}"
+        "{wildcards.recipe}{wildcards.settings} on {wildcards.benchmark}, profile {wildcards.profile}, seed {wildcards.seed}"
     input:
         start,
     output:
         RECORD,
     params:
-        code=code_version("udalib.recipes"),
+        code=lambda wildcards: code_of(wildcards.recipe),
+        settings=lambda wildcards: wildcards.settings.replace(",", " --set ", 1).replace(",", " "),
     threads: workflow.cores
     resources:
         gpu=1,
     retries: 1
     shell:
         "OMP_NUM_THREADS={threads} udalib run {wildcards.recipe} --benchmark {wildcards.benchmark}"
-        " --profile {wildcards.profile} --seed {wildcards.seed} --record {output}"
+        " --profile {wildcards.profile} --seed {wildcards.seed} --record {output}{params.settings}"
 
 
 rule table:
     message:
-        "table of self-training"
+        "table {wildcards.table}"
     input:
-        records(RECIPES, SEEDS),
+        lambda wildcards: of_tables([wildcards.table], SEEDS),
     output:
-        multiext("figures/tables/self_training", ".csv", ".md", ".records.json"),
+        multiext("figures/tables/{table}", ".csv", ".md", ".records.json"),
     params:
         code=code_version("udalib.tables"),
     shell:
-        "udalib table self_training {input} --out figures/tables"
+        "udalib table {wildcards.table} {input} --out figures/tables"
 
 
 rule figure:
     message:
-        "picture of self-training"
+        "picture {wildcards.figure}"
     input:
-        records(["source", "st"], 0),
+        lambda wildcards: FIGURES[wildcards.figure],
     output:
-        "figures/self_training.png",
+        "figures/{figure}.png",
     params:
         code=code_version("udalib.figures"),
     threads: workflow.cores
     shell:
-        "OMP_NUM_THREADS={threads} udalib figure self_training {input} --out figures"
+        "OMP_NUM_THREADS={threads} udalib figure {wildcards.figure} {input} --out figures"
 
 
 rule streets:
@@ -94,7 +159,7 @@ rule notebook:
         "notebook {wildcards.name}, profile {wildcards.profile}"
     input:
         "notebooks/{name}.ipynb",
-        records(RECIPES, 0),
+        lambda wildcards: of_tables(SHOWN.get(wildcards.name, ["self_training"]), [0]),
     output:
         "results/notebooks/{profile}/{name}.ipynb",
     params:

@@ -31,6 +31,8 @@ def refusal(capsys, *arguments: object) -> str:
         (["run", "source", "--set", "steps=many"], "give a value like"),
         (["run", "source", "--device", "abacus"], "cpu"),
         (["table", "periodic", "a.json", "--out", "."], "self_training"),
+        (["claims", "periodic", "--tables", ".", "--out", "."], "class_balance"),
+        (["figure", "portions", "--out", "."], "portions"),
         (["notebook", "99_nothing", "--out", "."], "choose"),
     ],
 )
@@ -102,6 +104,11 @@ def test_run_needs_no_notebook_plotting_or_batch_package(tmp_path):
 def test_help_does_not_import_torch():
     code = "import sys\nfrom udalib.cli import main\ntry: main(['--help'])\nfinally: assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_claims_are_written_from_the_tables_there_are(tmp_path):
+    assert cli.main(["claims", "class_balance", "--tables", str(tmp_path), "--out", str(tmp_path / "claims")]) == 0
+    assert "**not measured**" in (tmp_path / "claims" / "class_balance.md").read_text()
 
 
 def test_list_names_everything(capsys):

@@ -63,8 +63,13 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("records", type=Path, nargs="+", metavar="RECORD")
     table.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what runs predict on them")
-    figure.add_argument("name", choices=("streets", "self_training"))
+    claims = _verb(verbs, "claims", _claims, "hold a paper's claims against the tables")
+    claims.add_argument("name", help="such as class_balance")
+    claims.add_argument("--tables", type=Path, required=True, metavar="DIR", help="folder of the tables")
+    claims.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what came out of runs")
+    figure.add_argument("name", choices=("streets", "self_training", "class_balance", "portions"))
     figure.add_argument("records", type=Path, nargs="*", metavar="RECORD", help="of the runs to be shown")
     figure.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -139,13 +144,22 @@ def _table(options: Namespace) -> int:
     return 0
 
 
+def _claims(options: Namespace) -> int:
+    from udalib import claims
+
+    claims.write(options.name, options.tables, options.out)
+    return 0
+
+
 def _figure(options: Namespace) -> int:
     from udalib import figures
 
     if options.name == "streets":
         figures.write_streets(options.out)
+    elif options.name == "portions":
+        figures.write_portions(options.records, options.out)
     else:
-        figures.write_qualitative(options.records, options.out)
+        figures.write_qualitative(options.records, options.out, name=options.name)
     return 0
 
 

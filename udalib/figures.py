@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from udalib import data, predict, recipes, runs, show
+from udalib import data, predict, recipes, runs, show, tables
 from udalib.data import streets
 from udalib.labels import IGNORE
 
@@ -24,53 +26,109 @@ def write_streets(folder: str | Path, columns: int = 3, seed: int = 0) -> None:
     show.save(fig, Path(folder) / "streets.png")
 
 
-def write_qualitative(records: Iterable[str | Path], folder: str | Path, count: int = 4) -> None:
-    """Write `self_training.png`: validation images with truth, source-only, ST and its pseudo-labels.
+# Whose predictions stand beside those of source-only, and whose pseudo-labels come last, under which title.
+QUALITATIVE = {
+    "self_training": (("st",), "st", "pseudo-labels"),
+    "class_balance": (("st", "cbst", "cbst-sp"), "cbst", "CBST labels"),
+}
 
-    records: files of finished runs, among them `source` and `st`; the smallest seed of both is shown.
-    The networks are fetched like any run, so they are trained again where their folder is gone.
+
+def write_qualitative(
+    records: Iterable[str | Path], folder: str | Path, count: int = 4, name: str = "self_training"
+) -> None:
+    """Write `NAME.png`: validation images with truth, predictions of several recipes, and pseudo-labels of one.
+
+    records: files of finished runs, among them `source` and the recipes that `QUALITATIVE` has under this name; the
+    smallest seed of all is shown. The networks are fetched like any run, so they are trained again where their
+    folder is gone.
     count: images, spread evenly over the validation set, not picked by hand.
 
-    Raises ValueError where one of the two records is missing, or was made by another version of the code.
+    Raises ValueError where a record is missing, or was made by another version of the code.
     """
-    source, st = (_fetch(record) for record in _pair([runs.read_record(Path(path)) for path in records]))
-    bench = data.benchmark(st.record["benchmark"], st.record["profile"], st.record["seed"])
+    shown, labelling, title = QUALITATIVE[name]
+    found = _of_one_seed([runs.read_record(Path(path)) for path in records], ("source", *shown))
+    results = {recipe: _fetch(record) for recipe, record in found.items()}
+    labels = results[labelling]
+    bench = data.benchmark(labels.record["benchmark"], labels.record["profile"], labels.record["seed"])
     places = np.linspace(0, len(bench.val) - 1, count).round().astype(int)
     batch = data.collate([bench.val[place] for place in places.tolist()])
 
-    last = st.rounds[-1]
-    before = recipes.load_network(st, last["round"] - 1) if last["round"] > 1 else recipes.load_network(source)
-    confidence, pseudo_labels = _predict(before, batch)
-    pseudo_labels[confidence <= last["thresholds"]] = IGNORE
     predictions = {
-        "source-only": _predict(recipes.load_network(source), batch)[1],
-        "ST": _predict(recipes.load_network(st), batch)[1],
-        "pseudo-labels": pseudo_labels,
+        tables.LABELS[recipe]: _predict(recipes.load_network(result), batch).argmax(dim=1)
+        for recipe, result in results.items()
     }
+    predictions[title] = _pseudo_labels(labels, results["source"], batch)
     fig = show.qualitative(batch.images, batch.labels, predictions, bench.classes)
-    title = "{benchmark}, a stand-in for {stands_for}; profile {profile}, seed {seed}".format(**st.record)
-    fig.suptitle(title, fontsize="small")
-    show.save(fig, Path(folder) / "self_training.png")
+    if len(predictions) > 3:  # the notes below narrow pictures need smaller letters
+        for ax in fig.axes:
+            ax.xaxis.label.set_size(7)
+    fig.suptitle(_subject(labels.record) + ", seed {seed}".format(**labels.record), fontsize="small")
+    show.save(fig, Path(folder) / f"{name}.png")
 
 
-def _pair(records: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The records of source and st with the smallest seed that both have."""
+@show.styled
+def write_portions(records: Iterable[str | Path], folder: str | Path) -> None:
+    """Write `portions.png`: mIoU over the rounds of ST-SP and CBST-SP, for each portion and step of their policy.
+
+    records: files of finished runs, those of table portions. Lines are means over the seeds, bands the sample
+    standard deviation.
+
+    Raises ValueError for records that don't make up the table.
+    """
+    _, by_row = tables.load("portions", records)
+    methods = ("ST-SP", "CBST-SP")
+    fig = Figure(figsize=(show.WIDTH, 3.4))
+    for ax, method in zip(fig.subplots(1, 2, sharey=True), methods, strict=True):
+        for setting, colour in zip(tables.PORTIONS, show.PALETTE, strict=False):
+            row = by_row[tables.portion_label(method, *setting)]
+            miou = 100 * np.array([[entry["miou"] for entry in record["rounds"]] for record in row])
+            numbers = [entry["round"] for entry in row[0]["rounds"]]
+            mean = miou.mean(axis=0)
+            ax.plot(numbers, mean, "o-", color=colour, label="{:g} + {:g} per round".format(*setting))
+            if len(row) > 1:
+                std = miou.std(axis=0, ddof=1)
+                ax.fill_between(numbers, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        ax.set(title=method, xlabel="round", xticks=numbers)
+        ax.grid()
+    fig.axes[0].set_ylabel("mIoU [%]")
+    fig.axes[0].legend(title="portion of labels")
+    seeds = len(row)
+    fig.suptitle(f"{_subject(row[0])}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize="small")
+    show.save(fig, Path(folder) / "portions.png")
+
+
+def _subject(record: dict[str, Any]) -> str:
+    return "{benchmark}, a stand-in for {stands_for}; profile {profile}".format(**record)
+
+
+def _of_one_seed(records: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The records of the recipes `wanted`, with the smallest seed that all of them have."""
     of = {(r["recipe"], r["seed"]): r for r in records}
-    seeds = [seed for recipe, seed in of if recipe == "source" and ("st", seed) in of]
+    seeds = [seed for recipe, seed in of if all((other, seed) in of for other in wanted)]
     if not seeds:
-        raise ValueError("The figure compares source and st; give the records of both, with one seed.")
-    return of["source", min(seeds)], of["st", min(seeds)]
+        both = "both" if len(wanted) == 2 else "all"
+        raise ValueError(f"The figure compares {' and '.join(wanted)}; give the records of {both}, with one seed.")
+    return {recipe: of[recipe, min(seeds)] for recipe in wanted}
 
 
 def _fetch(record: dict[str, Any]) -> runs.Result:
     name, settings = record["recipe"], record["settings"]
-    if record["code"] != runs.code_version(recipes.find(name).steps.__module__):
+    if record["code"] != recipes.code_version(name, recipes.settings(name, record["profile"], **settings)):
         raise ValueError(f"The record of {name} was made by another version of the code; run {name} again.")
     return recipes.run(name, record["benchmark"], record["profile"], record["seed"], **settings)
 
 
-def _predict(net: nn.Module, batch: data.Batch) -> tuple[Tensor, Tensor]:
-    """Confidence float32 [B,H,W] and predicted class int64 [B,H,W], on the CPU."""
+def _pseudo_labels(labels: runs.Result, source: runs.Result, batch: data.Batch) -> Tensor:
+    """The labels int64 [B,H,W] that the thresholds of the last round select: one for all classes, or one for each."""
+    last = labels.rounds[-1]
+    before = recipes.load_network(labels, last["round"] - 1) if last["round"] > 1 else recipes.load_network(source)
+    thresholds = torch.tensor(last["thresholds"]).view(-1, 1, 1)
+    quotient, label = (_predict(before, batch) / thresholds).max(dim=1)
+    label[quotient <= 1] = IGNORE
+    return label
+
+
+def _predict(net: nn.Module, batch: data.Batch) -> Tensor:
+    """Probabilities float32 [B,C,H,W], on the CPU."""
     ((probs, _),) = predict.whole(net, [batch])
-    confidence, label = probs.cpu().max(dim=1)
-    return confidence, label
+    return probs.cpu()

@@ -42,13 +42,13 @@ _STYLE = {
     "legend.frameon": False,
     "image.cmap": "viridis",
 }
-_styled = rc_context(_STYLE)
+styled = rc_context(_STYLE)
 
 
 # Showing and saving -------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def encode(fig: Figure) -> tuple[bytes, str]:
     """A figure as (bytes, kind): a small "jpeg" where it holds images, a crisp "png" where it does not."""
     buffer = io.BytesIO()
@@ -70,7 +70,7 @@ def caption(fig: Figure, text: str) -> None:
     display(Markdown(f"*{text}*"))
 
 
-@_styled
+@styled
 def save(fig: Figure, path: str | Path, dpi: int = 2 * DPI) -> None:
     """Replace the file `path`, in the format of its suffix; a kill leaves the old file or the new."""
     path = Path(path)
@@ -83,7 +83,7 @@ def save(fig: Figure, path: str | Path, dpi: int = 2 * DPI) -> None:
 # Images and label maps ----------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def image_grid(
     rows: Sequence[Sequence[ArrayLike | None]],
     titles: Sequence[str] = (),
@@ -155,7 +155,7 @@ def mistakes(label: ArrayLike, truth: ArrayLike) -> np.ndarray:
     return picture
 
 
-@_styled
+@styled
 def legend(classes: ClassSet = CITYSCAPES) -> Figure:
     """The colour of every class."""
     fig = Figure(figsize=(WIDTH, _legend_height(len(classes))))
@@ -242,7 +242,7 @@ def _colours(classes: ClassSet) -> np.ndarray:
 # Figures per class --------------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def class_bars(rows: Mapping[str, Sequence[float | None]], classes: ClassSet = CITYSCAPES) -> Figure:
     """IoU of each class, a bar per row, with the mean over the classes in the legend.
 
@@ -255,7 +255,7 @@ def class_bars(rows: Mapping[str, Sequence[float | None]], classes: ClassSet = C
     return fig
 
 
-@_styled
+@styled
 def class_shares(domains: Mapping[str, Sequence[float]], classes: ClassSet = CITYSCAPES) -> Figure:
     """Share of the labelled pixels that each class has, 0..1, a bar per domain, on a logarithmic axis."""
     fig, ax = _bars({name: 100 * np.array(shares, float) for name, shares in domains.items()}, classes)
@@ -288,7 +288,7 @@ def _bars(rows: Mapping[str, np.ndarray], classes: ClassSet) -> tuple[Figure, Ax
     return fig, ax
 
 
-@_styled
+@styled
 def confusion(cm: ArrayLike, classes: ClassSet = CITYSCAPES) -> Figure:
     """Where the pixels of each class end up: a confusion matrix in per cent of its rows.
 
@@ -308,7 +308,7 @@ def confusion(cm: ArrayLike, classes: ClassSet = CITYSCAPES) -> Figure:
     return fig
 
 
-@_styled
+@styled
 def class_heat(
     columns: Mapping[str, Sequence[float | None]], title: str, label: str, classes: ClassSet = CITYSCAPES
 ) -> Figure:
@@ -356,7 +356,7 @@ def _heat(
 # Curves and histograms ----------------------------------------------------------------------------------
 
 
-@_styled
+@styled
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], ylabel: str = "loss") -> Figure:
     """Training curves, each a list of (step, value)."""
     fig = Figure(figsize=(0.65 * WIDTH, 3))
@@ -369,7 +369,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], ylabel: str = "l
     return fig
 
 
-@_styled
+@styled
 def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """mIoU over the rounds of each run, and, of runs with pseudo-labels, their coverage and precision.
 
@@ -393,7 +393,7 @@ def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     return fig
 
 
-@_styled
+@styled
 def histograms(values: Mapping[str, ArrayLike], xlabel: str, bins: int = 50) -> Figure:
     """How often each value occurs, per name, such as the confidence of right and of wrong pixels."""
     arrays = {name: np.asarray(array).ravel() for name, array in values.items()}
@@ -412,7 +412,7 @@ def histograms(values: Mapping[str, ArrayLike], xlabel: str, bins: int = 50) -> 
     return fig
 
 
-@_styled
+@styled
 def colour_histograms(domains: Mapping[str, ArrayLike]) -> Figure:
     """How bright the pixels of each domain are in red, green and blue; images uint8 [N,3,H,W] by name."""
     fig = Figure(figsize=(WIDTH, 2.8))
@@ -432,7 +432,7 @@ def _steps(ax: Axes, counts: np.ndarray, edges: np.ndarray, name: str, colour: t
     ax.stairs(share, edges, color=colour, linewidth=1.5, label=name)
 
 
-@_styled
+@styled
 def threshold_curve(confidence: ArrayLike, portions: Sequence[float]) -> Figure:
     """Confidences in descending order; each portion of the pixels cuts the curve at its threshold.
 

@@ -9,38 +9,59 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from udalib import labels, papers, runs
+from udalib import papers, runs
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Row:
-    """Our runs of a recipe, one per seed, among them only those that have these settings."""
+    """Our runs of a recipe on a benchmark, one per seed, among them only those that have these settings.
+
+    test: another test of the same network, "multi_scale". study: of a run that judges several selections of labels,
+    the one entry with these values.
+    """
 
     label: str
     recipe: str
+    benchmark: str = "game-city"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    test: str = ""
+    study: Mapping[str, Any] = field(default_factory=dict)
 
     def holds(self, record: Record) -> bool:
-        return record["recipe"] == self.recipe and self.settings.items() <= record["settings"].items()
+        return (record["recipe"], record["benchmark"]) == (self.recipe, self.benchmark) and (
+            self.settings.items() <= record["settings"].items()
+        )
+
+    def scores(self, record: Record) -> dict[str, Any]:
+        """What the row shows of a record: its last round, or the part of it that `test` or `study` names."""
+        shown = record["rounds"][-1]
+        if self.test:
+            shown = shown[self.test]
+        if self.study:
+            shown = next(entry for entry in shown["study"] if self.study.items() <= entry.items())
+        return {**shown, "miou_of_rounds": [entry["miou"] for entry in record["rounds"]]}
 
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A row of a paper's table, found by its method and backbone as printed."""
+    """A row of a paper's table, found by its method and backbone (and city) as printed.
+
+    The label is that of our row, a comma and the backbone; benchmark: ours beside which it stands.
+    """
 
     label: str
     table: str
-    method: str
-    backbone: str
+    benchmark: str
+    where: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -48,19 +69,142 @@ class Table:
     """What a table shows.
 
     differences: pairs of row labels (one, other); "one minus other" is taken seed by seed.
-    subset: "16" or "13" restricts class columns and mean IoU to those of 19 classes; None shows all.
+    totals: the columns beside the IoU of the classes, of `_TOTALS`.
+    note: a sentence for the reader.
     """
 
     name: str
     title: str
-    benchmark: str
     rows: tuple[Row, ...]
     differences: tuple[tuple[str, str], ...]
-    paper: tuple[PaperRow, ...]
-    subset: str | None = None
+    paper: tuple[PaperRow, ...] = ()
+    totals: tuple[str, ...] = ("mIoU", "pixel accuracy")
+    note: str = ""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.benchmark for row in self.rows))
 
 
-_CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
+# What a column shows of the scores of a row, 0..1.
+_TOTALS: dict[str, Callable[[dict[str, Any]], float]] = {
+    "mIoU": lambda scores: scores["miou"],
+    "mIoU*": lambda scores: scores["miou13"],
+    "mean of folds": lambda scores: float(np.mean(scores["miou_of_folds"])),
+    "round 1": lambda scores: scores["miou_of_rounds"][0],
+    "round 2": lambda scores: scores["miou_of_rounds"][1],
+    "pixel accuracy": lambda scores: scores["pixel_accuracy"],
+    "coverage": lambda scores: scores["coverage"],
+    "precision": lambda scores: scores["precision"],
+    "recall": lambda scores: scores["recall"],
+    "class precision": lambda scores: _mean(scores["class_precision"]),
+    "class recall": lambda scores: _mean(scores["class_recall"]),
+    "distance": lambda scores: _distance(scores["class_share"], scores["predicted_share"]),
+    "rare share": lambda scores: float(np.array(scores["class_share"])[_rare(scores["predicted_share"])].sum()),
+}
+# What a paper's table calls a column, where it has it.
+PRINTED = {"mIoU": "mIoU", "mIoU*": "mIoU_star", "pixel accuracy": "pixel_acc"}
+
+
+def _rare(predicted_share: list[float]) -> list[int]:
+    """The rare classes: the third of all classes that is predicted on the fewest pixels."""
+    return np.argsort(predicted_share, kind="stable")[: len(predicted_share) // 3].tolist()
+
+
+def _mean(values: list[float | None]) -> float:
+    """Mean over the classes that have a value."""
+    return float(np.nanmean(np.array(values, float)))
+
+
+def _distance(shares: list[float], others: list[float]) -> float:
+    """Total variation: the share of the pixels that would have to change class to turn one into the other."""
+    return 0.5 * float(np.abs(np.subtract(shares, others)).sum())
+
+
+# The tables ---------------------------------------------------------------------------------------------
+
+# What tables and figures call a recipe.
+LABELS = {
+    "source": "source-only",
+    "adabn": "AdaBN",
+    "control": "control",
+    "st": "ST",
+    "cbst": "CBST",
+    "st-sp": "ST-SP",
+    "cbst-sp": "CBST-SP",
+    "oracle": "oracle",
+}
+_PRINTED_METHODS = {"source-only": "Source only", "CBST-SP, multi-scale": "CBST-SP+MST"}
+_MULTI_SCALE = Row("CBST-SP, multi-scale", "cbst-sp", test="multi_scale")
+_PAIRED = (("ST", "control"), ("CBST", "ST"), ("CBST", "control"))
+STUDY_PORTIONS = (0.2, 0.5)
+_SELECTIONS = (
+    ("ST", ""),
+    ("CBST", ""),
+    ("ST-SP", "class"),
+    ("ST-SP", "pixel"),
+    ("CBST-SP", "class"),
+    ("CBST-SP", "pixel"),
+)
+
+
+def _rows(recipes: str, benchmark: str = "game-city", place: str = "") -> tuple[Row, ...]:
+    return tuple(Row(LABELS[recipe] + place, recipe, benchmark) for recipe in recipes.split())
+
+
+def _paper(
+    table: str, benchmark: str, backbone: str, *methods: str, place: str = "", **where: str
+) -> tuple[PaperRow, ...]:
+    return tuple(
+        PaperRow(
+            f"{method}{place}, {backbone}",
+            table,
+            benchmark,
+            {"method": _PRINTED_METHODS.get(method, method), "backbone": backbone, **where},
+        )
+        for method in methods
+    )
+
+
+def _study_rows(benchmark: str) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            study_label(selection, normalise, portion, benchmark),
+            "label-study",
+            benchmark,
+            study={"selection": selection, "normalise": normalise, "portion": portion},
+        )
+        for portion in STUDY_PORTIONS
+        for selection, normalise in _SELECTIONS
+    )
+
+
+def study_label(selection: str, normalise: str, portion: float, benchmark: str) -> str:
+    return f"{selection}{f' ({normalise})' if normalise else ''} at {portion:g}, {benchmark}"
+
+
+def _study_differences(benchmark: str) -> tuple[tuple[str, str], ...]:
+    pairs = ((("CBST", ""), ("ST", "")), (("ST-SP", "class"), ("ST", "")), (("CBST-SP", "class"), ("CBST", "")))
+    return tuple(
+        (study_label(*one, portion, benchmark), study_label(*other, portion, benchmark))
+        for portion in STUDY_PORTIONS
+        for one, other in pairs
+    )
+
+
+TOWNS = ("Rome", "Rio", "Tokyo", "Taipei")
+CBST_NTHU = "001_cbst_table1_cityscapes_nthu"
+CBST_SYNTHIA = "001_cbst_table2_synthia_cityscapes"
+CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
+CBST_BDD = "001_cbst_table4_gta5_bddv"
+
+# Where the first label of the self-paced policy starts, and how much each round adds.
+PORTIONS = ((0.1, 0.05), (0.2, 0.05), (0.3, 0.05), (0.2, 0.1))
+
+
+def portion_label(method: str, portion: float, step: float) -> str:
+    return f"{method}, {portion:g} + {step:g}"
+
 
 TABLES = {
     table.name: table
@@ -68,14 +212,7 @@ TABLES = {
         Table(
             name="self_training",
             title="Self-training",
-            benchmark="game-city",
-            rows=(
-                Row("source-only", "source"),
-                Row("AdaBN", "adabn"),
-                Row("control", "control"),
-                Row("ST", "st"),
-                Row("oracle", "oracle"),
-            ),
+            rows=_rows("source adabn control st oracle"),
             differences=(
                 ("AdaBN", "source-only"),
                 ("control", "source-only"),
@@ -84,11 +221,112 @@ TABLES = {
                 ("oracle", "source-only"),
             ),
             paper=(
-                PaperRow("source-only, FCN8s-VGG16", _CBST_GTA5, "Source only", "FCN8s-VGG16"),
-                PaperRow("ST, FCN8s-VGG16", _CBST_GTA5, "ST", "FCN8s-VGG16"),
-                PaperRow("source-only, ResNet-38", _CBST_GTA5, "Source only", "ResNet-38"),
-                PaperRow("ST, ResNet-38", _CBST_GTA5, "ST", "ResNet-38"),
+                *_paper(CBST_GTA5, "game-city", "FCN8s-VGG16", "source-only", "ST"),
+                *_paper(CBST_GTA5, "game-city", "ResNet-38", "source-only", "ST"),
             ),
+        ),
+        Table(
+            name="class_balance",
+            title="Class balancing and spatial priors",
+            rows=(
+                *_rows("source adabn control st cbst st-sp cbst-sp"),
+                _MULTI_SCALE,
+                *_rows("oracle"),
+            ),
+            differences=(
+                *_PAIRED,
+                ("CBST-SP", "CBST"),
+                ("CBST-SP, multi-scale", "CBST-SP"),
+                ("oracle", "source-only"),
+            ),
+            paper=(
+                *_paper(CBST_GTA5, "game-city", "FCN8s-VGG16", "source-only", "ST", "CBST", "CBST-SP"),
+                *_paper(CBST_GTA5, "game-city", "ResNet-38", "source-only", "ST", "CBST", "CBST-SP"),
+                *_paper(CBST_GTA5, "game-city", "ResNet-38", "CBST-SP, multi-scale"),
+            ),
+        ),
+        Table(
+            name="class_balance_synth",
+            title="Class balancing",
+            rows=_rows("source adabn control st cbst oracle", "synth-city"),
+            differences=(*_PAIRED, ("oracle", "source-only")),
+            paper=(
+                *_paper(CBST_SYNTHIA, "synth-city", "FCN8s-VGG16", "source-only", "ST", "CBST"),
+                *_paper(CBST_SYNTHIA, "synth-city", "ResNet-38", "source-only", "ST", "CBST"),
+            ),
+            totals=("mIoU", "mIoU*", "pixel accuracy"),
+            note="mIoU is over the 16 classes of SYNTHIA, mIoU* over 13 of them: without wall, fence and pole.",
+        ),
+        Table(
+            name="class_balance_dashcam",
+            title="Class balancing and spatial priors",
+            rows=_rows("source adabn control st cbst st-sp cbst-sp oracle", "game-dashcam"),
+            differences=(
+                *_PAIRED,
+                ("ST-SP", "ST"),
+                ("CBST-SP", "CBST"),
+                ("CBST-SP", "ST-SP"),
+                ("oracle", "source-only"),
+            ),
+            paper=_paper(CBST_BDD, "game-dashcam", "ResNet-38", "source-only", "ST", "ST-SP", "CBST", "CBST-SP"),
+            note="Settings of the recipes were chosen on this benchmark, with other seeds than those shown.",
+        ),
+        Table(
+            name="cross_city",
+            title="From city to city",
+            rows=tuple(
+                row
+                for town in TOWNS
+                for row in _rows("source adabn control st cbst", f"city-{town.lower()}", f", {town}")
+            ),
+            differences=tuple(
+                (f"{one}, {town}", f"{other}, {town}")
+                for town in TOWNS
+                for one, other in (("ST", "source-only"), *_PAIRED)
+            ),
+            paper=tuple(
+                row
+                for town in TOWNS
+                for row in _paper(
+                    CBST_NTHU,
+                    f"city-{town.lower()}",
+                    "ResNet-38",
+                    *("source-only", "ST", "CBST"),
+                    place=f", {town}",
+                    city=town,
+                )
+            ),
+            totals=("mIoU", "mean of folds", "pixel accuracy"),
+            note="Every city is run in ten folds. mIoU and the classes are those of the ten confusion matrices added; "
+            "mean of folds is the mean of their ten mIoU, each over the classes that its fold has.",
+        ),
+        Table(
+            name="portions",
+            title="Portions of the self-paced policy",
+            rows=tuple(
+                Row(portion_label(LABELS[recipe], portion, step), recipe, settings={"portion": portion, "step": step})
+                for recipe in ("st-sp", "cbst-sp")
+                for portion, step in PORTIONS
+            ),
+            differences=(),
+            totals=("round 1", "round 2", "mIoU", "pixel accuracy"),
+            note="A row is named by the portion of the first round and by what each further round adds. "
+            "Round 1 and round 2 are the mIoU after those rounds; everything else is after the last.",
+        ),
+        Table(
+            name="label_study",
+            title="Pseudo-labels of several selections",
+            rows=tuple(row for benchmark in ("game-city", "synth-city") for row in _study_rows(benchmark)),
+            differences=tuple(
+                pair for benchmark in ("game-city", "synth-city") for pair in _study_differences(benchmark)
+            ),
+            totals=("coverage", "precision", "recall", "class precision", "class recall", "distance", "rare share"),
+            note="One source-only network predicts, several selections label a portion of the target training images, "
+            "and the truth judges the labels; nothing is trained on them. SP (class) and SP (pixel): with a spatial "
+            "prior, normalised so. Precision and recall: over all pixels, and as means over the classes. Distance: "
+            "half the sum over the classes of the differences between their shares of the labels and of the "
+            "predictions that are selected from. Rare share: of the labels, those of the rare classes, the third of "
+            "the classes with the smallest shares of these predictions.",
         ),
     )
 }
@@ -98,22 +336,18 @@ def write(name: str, records: Iterable[str | Path | Record], folder: str | Path)
     """Write `NAME.csv`, `NAME.md` and `NAME.records.json` into `folder`.
 
     records: files of finished runs, or their contents, as stored in `NAME.records.json`. Every row needs one
-    run for each of the same seeds, all on the table's benchmark and of one profile.
+    run for each of the same seeds, all on the table's benchmarks and of one profile.
 
     Raises ValueError for an unknown table, for records that don't make up the table, and for a folder that
     can't be written.
     """
-    if name not in TABLES:
-        raise ValueError(f"There is no table {name!r}; choose one of: {', '.join(TABLES)}.")
-    table = TABLES[name]
-    loaded = [record if isinstance(record, dict) else runs.read_record(Path(record)) for record in records]
-    by_row = _sorted_into_rows(table, loaded)
+    table, by_row = load(name, records)
     lines = _lines(table, by_row)
-    slim = [_slim(record) for row in by_row.values() for record in row]
+    once = {id(record): record for row in by_row.values() for record in row}  # two rows may show one run
     texts = {
         "csv": _csv(lines),
         "md": _markdown(table, by_row, lines),
-        "records.json": json.dumps(slim, indent=1) + "\n",
+        "records.json": json.dumps([_slim(record) for record in once.values()], indent=1) + "\n",
     }
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -125,6 +359,30 @@ def write(name: str, records: Iterable[str | Path | Record], folder: str | Path)
         ) from error
 
 
+def per_seed(name: str, records: Iterable[str | Path | Record]) -> dict[str, dict[str, np.ndarray]]:
+    """The figures of a table's own rows, by row label and column, each [seeds] in per cent by ascending seed.
+
+    records: as for `write`, which raises the same errors.
+    """
+    table, by_row = load(name, records)
+    columns, values = _values(table, by_row)
+    return {label: dict(zip(columns, array.T, strict=True)) for label, array in values.items()}
+
+
+def load(name: str, records: Iterable[str | Path | Record]) -> tuple[Table, dict[str, list[Record]]]:
+    """A table and, by row label, its records by ascending seed; takes and raises what `write` does."""
+    table = find(name)
+    loaded = [record if isinstance(record, dict) else runs.read_record(Path(record)) for record in records]
+    return table, _sorted_into_rows(table, loaded)
+
+
+def find(name: str) -> Table:
+    """The table called `name`. Raises ValueError, listing the choices, for any other name."""
+    if name not in TABLES:
+        raise ValueError(f"There is no table {name!r}; choose one of: {', '.join(TABLES)}.")
+    return TABLES[name]
+
+
 # From records to rows -----------------------------------------------------------------------------------
 
 
@@ -134,8 +392,9 @@ def _sorted_into_rows(table: Table, records: list[Record]) -> dict[str, list[Rec
     for record in records:
         if record["status"] != "finished":
             raise ValueError(f"The run of {_title(record)} is {record['status']!r}; finish it with `udalib run` first.")
-        if record["benchmark"] != table.benchmark:
-            raise ValueError(f"Table {table.name} is about {table.benchmark}; leave out the run of {_title(record)}.")
+        if record["benchmark"] not in table.benchmarks:
+            about = _listed(table.benchmarks)
+            raise ValueError(f"Table {table.name} is about {about}; leave out the run of {_title(record)}.")
         fitting = [row.label for row in table.rows if row.holds(record)]
         if not fitting:
             raise ValueError(f"Table {table.name} has no row for the run of {_title(record)}; leave it out.")
@@ -175,8 +434,12 @@ def _listed(values: Iterable[Any]) -> str:
 
 def _slim(record: Record) -> Record:
     """A record without the bulk that no table needs."""
-    bulk = ("confusion", "curve")
-    return record | {"rounds": [{k: v for k, v in r.items() if k not in bulk} for r in record["rounds"]]}
+
+    def without_bulk(entry: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in entry.items() if key not in ("confusion", "curve")}
+        return {key: without_bulk(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+    return record | {"rounds": [without_bulk(entry) for entry in record["rounds"]]}
 
 
 # From rows to figures -----------------------------------------------------------------------------------
@@ -186,7 +449,7 @@ Figures = dict[str, float | str]  # by column; per cent as a number, or as a pap
 
 @dataclass(frozen=True)
 class _Line:
-    """One line of the CSV; kind: see `_KINDS`."""
+    """One line of the CSV; kind: "ours", "difference" or "paper"."""
 
     label: str
     kind: str
@@ -197,23 +460,30 @@ class _Line:
 
 
 def _lines(table: Table, by_row: dict[str, list[Record]]) -> list[_Line]:
-    records = by_row[table.rows[0].label]
-    names = records[0]["classes"]
-    chosen = range(len(names)) if table.subset is None else labels.subset(len(names), table.subset)
-    columns = [*(names[c] for c in chosen), "mIoU", "pixel accuracy"]
-
-    def scores(record: Record) -> list[float | None]:
-        last = record["rounds"][-1]
-        return [*(last["iou"][c] for c in chosen), last[f"miou{table.subset or ''}"], last["pixel_accuracy"]]
-
-    # [seeds, columns] in per cent; None becomes NaN
-    values = {label: 100 * np.array([scores(r) for r in row], float) for label, row in by_row.items()}
+    columns, values = _values(table, by_row)
     ours = [_ours(label, "ours", by_row[label], columns, values[label]) for label in by_row]
     differences = [
         _ours(f"{one} minus {other}", "difference", by_row[one], columns, values[one] - values[other])
         for one, other in table.differences
     ]
-    return ours + differences + [_from_paper(row, records[0]["stands_for"], columns) for row in table.paper]
+    stands_for = {record["benchmark"]: record["stands_for"] for row in by_row.values() for record in row}
+    return ours + differences + [_from_paper(row, stands_for[row.benchmark], columns) for row in table.paper]
+
+
+def _values(table: Table, by_row: dict[str, list[Record]]) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The columns, and by row label the figures [seeds, columns] in per cent; NaN where a class is absent."""
+    record = by_row[table.rows[0].label][0]
+    judged = "iou" in table.rows[0].scores(record)
+    classes = record.get("scored_classes", record["classes"]) if judged else []
+
+    def figures(scores: dict[str, Any]) -> list[float | None]:
+        return [*(scores["iou"] if judged else []), *(_TOTALS[total](scores) for total in table.totals)]
+
+    values = {
+        row.label: 100 * np.array([figures(row.scores(record)) for record in by_row[row.label]], float)
+        for row in table.rows
+    }
+    return [*classes, *table.totals], values
 
 
 def _ours(label: str, kind: str, records: list[Record], columns: list[str], values: np.ndarray) -> _Line:
@@ -237,26 +507,24 @@ def _spread(values: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def _from_paper(row: PaperRow, experiment: str, columns: list[str]) -> _Line:
-    printed = papers.row(row.table, method=row.method, backbone=row.backbone)
-    *classes, miou, accuracy = columns
-    figures = {name: printed.get(_key(name), "") if papers.adds_up(printed) else "" for name in classes}
-    # A printed mean belongs here only if it is over the classes shown.
-    same_classes = len(classes) == sum(_key(name) in printed for name in labels.CITYSCAPES.names)
-    mean = "mIoU" if same_classes else "mIoU_star" if len(classes) == 13 else ""
-    figures |= {miou: printed.get(mean, ""), accuracy: printed.get("pixel_acc", "")}
-    note = printed["note"] if papers.adds_up(printed) else f"{printed['note']}; the class figures are left out"
+    printed = papers.row(row.table, **row.where)
+    note, figures = printed["note"], {column: "" for column in columns}
+    for column in columns:
+        if column in _TOTALS:
+            figures[column] = printed.get(PRINTED.get(column, ""), "")
+        elif papers.adds_up(printed):
+            figures[column] = printed.get(_key(column), "")
+    if not papers.adds_up(printed):
+        note = f"{note}; the class figures are left out"
     facts = {"benchmark": experiment, "reference": papers.cite(row.table)}
     return _Line(row.label, "paper", facts, figures, {}, note)
 
 
 def _key(column: str) -> str:
-    return column.replace(" ", "_")
+    return column.replace(" ", "_").replace("*", "_star")
 
 
 # From figures to text -----------------------------------------------------------------------------------
-
-
-_KINDS = ("ours", "difference", "paper")
 
 
 def _csv(lines: list[_Line]) -> str:
@@ -274,27 +542,38 @@ def _csv(lines: list[_Line]) -> str:
 
 def _markdown(table: Table, by_row: dict[str, list[Record]], lines: list[_Line]) -> str:
     records = [record for row in by_row.values() for record in row]
-    experiment = records[0]["stands_for"]
-    ours, differences, paper = ([line for line in lines if line.kind == kind] for kind in _KINDS)
-    parts = [
-        f"# {table.title} on {table.benchmark}, a stand-in for {experiment}",
-        f"IoU and accuracy in per cent{_spread_in_words(ours[0])}.",
-        _provenance(records),
-        *_section(ours),
-    ]
-    if differences:
-        parts += ["## Paired differences", "In points, taken seed by seed.", *_section(differences, sign="+")]
-    for row in by_row.values():
-        parts += _labels_section(table, row)
-    if paper:
-        references = _listed(dict.fromkeys(line.facts["reference"] for line in paper))
-        parts += [f"## The paper's figures for {experiment}", f"As printed, on real images: {references}."]
-        parts += _section(paper)
-        parts += [f"† {line.label}: {line.note}." for line in paper if line.note]
+    stands_for = {record["benchmark"]: record["stands_for"] for record in records}
+    unit = "IoU and accuracy in per cent" if "mIoU" in table.totals else "In per cent"
+    if several := len(stands_for) > 1:
+        title = f"# {table.title}"
+    else:
+        title = f"# {table.title} on {table.benchmarks[0]}, a stand-in for {records[0]['stands_for']}"
+    parts = [title, f"{unit}{_spread_in_words(lines[0])}."]
+    parts += [table.note] if table.note else []
+    parts.append(provenance(records))
+    for benchmark, experiment in stands_for.items():
+        on = f" on {benchmark}" if several else ""
+        ours, differences = (
+            [line for line in lines if line.kind == kind and line.facts["benchmark"] == benchmark]
+            for kind in ("ours", "difference")
+        )
+        paper = [line for line in lines if line.kind == "paper" and line.facts["benchmark"] == experiment]
+        parts += [f"## On {benchmark}, a stand-in for {experiment}"] if several else []
+        parts += _section(ours)
+        if differences:
+            parts += [f"## Paired differences{on}", "In points, taken seed by seed.", *_section(differences, sign="+")]
+        for row in table.rows:
+            if row.benchmark == benchmark and not row.test:
+                parts += _labels_section(row.label, by_row[row.label])
+        if paper:
+            references = _listed(dict.fromkeys(line.facts["reference"] for line in paper))
+            parts += [f"## The paper's figures for {experiment}", f"As printed, on real images: {references}."]
+            parts += _section(paper)
+            parts += [f"† {line.label}: {line.note}." for line in paper if line.note]
     return "\n\n".join(parts) + "\n"
 
 
-def _labels_section(table: Table, row: list[Record]) -> list[str]:
+def _labels_section(label: str, row: list[Record]) -> list[str]:
     """How good the pseudo-labels of each round were, overall and per class; nothing for a row without any."""
     rounds = [
         [record["rounds"][i]["labels"] for record in row]
@@ -303,7 +582,6 @@ def _labels_section(table: Table, row: list[Record]) -> list[str]:
     ]
     if not rounds:
         return []
-    label = next(r.label for r in table.rows if r.holds(row[0]))
 
     def cells(values: list[list[float | None]]) -> list[str]:
         """[seeds, columns] of shares -> one text per column."""
@@ -321,8 +599,8 @@ def _labels_section(table: Table, row: list[Record]) -> list[str]:
         f"## The pseudo-labels of {label}",
         "In per cent, over the target training images, held against the truth afterwards. Coverage: of the pixels "
         "with truth, those labelled. Share: of the labelled pixels, those given this class.",
-        _grid(["", *overall], totals),
-        _grid(["class", *header], [list(line) for line in zip(row[0]["classes"], *columns, strict=True)]),
+        grid(["", *overall], totals),
+        grid(["class", *header], [list(line) for line in zip(row[0]["classes"], *columns, strict=True)]),
     ]
 
 
@@ -333,7 +611,8 @@ def _spread_in_words(line: _Line) -> str:
     )
 
 
-def _provenance(records: list[Record]) -> str:
+def provenance(records: list[Record]) -> str:
+    """What made these records, as a list in Markdown."""
     dates = sorted({record["date"] for record in records})
     versions = {f"{package} {version}": None for record in records for package, version in record["versions"].items()}
     code = {f"{record['recipe']} {record['code']}": None for record in records}
@@ -349,18 +628,20 @@ def _provenance(records: list[Record]) -> str:
 
 
 def _section(lines: list[_Line], sign: str = "") -> list[str]:
-    """Two tables: the totals with a row per line, and the classes with a column per line."""
-    *classes, miou, accuracy = lines[0].mean
+    """Two tables: the totals with a row per line, and the classes, if any, with a column per line."""
+    totals = [column for column in lines[0].mean if column in _TOTALS]
+    classes = [column for column in lines[0].mean if column not in _TOTALS]
     titles = [line.label + (" †" if line.note else "") for line in lines]
-    totals = [
-        [label, *(_cell(line, c, sign) for c in (miou, accuracy))] for label, line in zip(titles, lines, strict=True)
+    by_line = [
+        [title, *(_cell(line, column, sign) for column in totals)] for title, line in zip(titles, lines, strict=True)
     ]
     by_class = [[name, *(_cell(line, name, sign) for line in lines)] for name in classes]
-    return [_grid(["", miou, accuracy], totals), _grid(["IoU", *titles], by_class)]
+    return [grid(["", *totals], by_line), *([grid(["IoU", *titles], by_class)] if classes else [])]
 
 
-def _grid(header: list[str], body: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
+def grid(header: list[str], body: list[list[str]], side: str = "---:") -> str:
+    """A table in Markdown. side: of the columns after the first, right-aligned unless it is "---"."""
+    rule = ["---", *[side] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *body))
 
 

@@ -66,6 +66,70 @@ def threshold_explorer(
     )
 
 
+def balance_view(
+    probs: Tensor,
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+    portion: float = 0.2,
+    index: int = 0,
+) -> show.Figure:
+    """What one threshold (ST) and one per class (CBST) keep of some images: labels, thresholds, shares of the classes.
+
+    Parameters are those of `threshold_view`. Only the pictures are of one image; all else is about all B images.
+    """
+    selectors = {"ST": select.SelfTraining(portion), "CBST": select.ClassBalanced(portion)}
+    kept = {name: selector.fit([(probs,)]).label(probs) for name, selector in selectors.items()}
+    pictures = {"input": images[index].movedim(0, -1)}
+    pictures |= {name: classes.colour(labels[index].numpy()) for name, labels in kept.items()}
+    shares = {"predictions": selectors["ST"].shares.numpy()}
+    shares |= {name: _class_shares(labels, len(classes)) for name, labels in kept.items()}
+
+    fig = show.Figure(figsize=(show.WIDTH, 6.4), layout="constrained")
+    axes = fig.subplot_mosaic([list(pictures), ["thresholds"] * 3, ["shares"] * 3])
+    for name, picture in pictures.items():
+        axes[name].imshow(picture)
+        axes[name].set(title=name, xticks=[], yticks=[], xlabel=_kept(kept[name], truth) if name in kept else "")
+    places = np.arange(len(classes))
+    axes["thresholds"].bar(places, selectors["CBST"].thresholds.numpy(), 0.6, color=show.PALETTE[2], label="CBST")
+    axes["thresholds"].axhline(selectors["ST"].thresholds, color=show.PALETTE[1], label="ST")
+    axes["thresholds"].set(ylabel="threshold", xticks=[], xlim=(-0.6, len(classes) - 0.4))
+    for number, (name, share) in enumerate(shares.items()):
+        bars = places + 0.27 * (number - 1)
+        axes["shares"].bar(bars, 100 * share, 0.27, color=show.PALETTE[number], label=name)
+    axes["shares"].set(ylabel="share of pixels [%]", yscale="log", xlim=(-0.6, len(classes) - 0.4))
+    axes["shares"].set_xticks(places, classes.names, rotation=40, ha="right", rotation_mode="anchor")
+    for name in ("thresholds", "shares"):
+        axes[name].legend(
+            ncols=3, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0, fontsize="small"
+        )
+    return fig
+
+
+def _class_shares(labels: Tensor, count: int) -> np.ndarray:
+    kept = torch.bincount(labels.flatten().int(), minlength=IGNORE + 1)[:count]
+    return (kept / kept.sum().clamp(min=1)).numpy()
+
+
+def _kept(labels: Tensor, truth: Tensor | None) -> str:
+    text = f"{(labels != IGNORE).float().mean():.1%} labelled"
+    if truth is None:
+        return text
+    judged = (labels != IGNORE) & (truth != IGNORE)
+    return f"{text}, {(labels == truth)[judged].float().mean():.1%} right" if judged.any() else text
+
+
+def balance_explorer(
+    probs: Tensor, truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`balance_view` with a slider for the portion and one for the image."""
+    return _live(
+        partial(balance_view, probs, truth, images, classes),
+        portion=_slider("portion", 0.2, low=0.01),
+        index=_steps("image", range(len(images))),
+    )
+
+
 def round_view(
     images: Sequence[Tensor],
     predictions: Sequence[Sequence[Tensor]],

@@ -22,9 +22,9 @@ class Optimisation:
     crop: side of the training window as a share of the image's side. scale, jitter: see `data.Augmentation`.
     label_stride: the loss reads every second pixel of every second row; logits have stride 4, and the released code
         of CBST reads every eighth.
-    class_weight: the loss weighs class c by (its share of the training labels) ** -class_weight. A network trained
-        for two minutes from random weights never finds the rare classes without; 0 is the plain loss of the papers,
-        whose networks start from ImageNet. No target label is needed.
+    class_weight: the loss weighs class c by (its share of the training labels) ** -class_weight. On game-dashcam
+        (seed 100) 0, 0.25 and 0.5 gave the same mean IoU, and 0.5 the best two-wheelers; 0 is the plain loss of the
+        papers. No target label is needed.
     """
 
     network: str = "mini"

@@ -1,0 +1,121 @@
+"""Verdicts against figures worked out by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+from test_tables import runs_of
+
+from udalib import claims, tables
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([1, 2, 3], "holds"),  # mean 2, standard error 1 / sqrt(3) = 0.58
+        ([2, 2, 2], "holds"),
+        ([-1, -2, -3], "does not hold"),
+        ([1, 1, 5], "undecided"),  # mean 2.33, standard error 2.31 / sqrt(3) = 1.33
+        ([5, 5, 5, 5, -0.1], "undecided"),  # mean 3.98, standard error 1.02, but one seed disagrees
+        ([0, 0, 0], "undecided"),
+        ([8, 9], "undecided"),
+        ([8], "undecided"),
+        ([1, 2, np.nan], "undecided"),
+    ],
+)
+def test_a_verdict_needs_every_seed_and_two_standard_errors(differences, verdict):
+    opposite = {"holds": "does not hold", "does not hold": "holds"}
+    assert claims.judge(np.array(differences, float), 1) == verdict
+    assert claims.judge(np.array(differences, float), -1) == opposite.get(verdict, verdict)
+
+
+def test_a_claim_stands_with_all_its_comparisons():
+    assert claims.judge_all(["holds", "holds"]) == "holds"
+    assert claims.judge_all(["holds", "undecided"]) == "undecided"
+    assert claims.judge_all(["does not hold", "undecided", "holds"]) == "does not hold"
+    assert claims.judge_all(["not measured", "does not hold"]) == "not measured"
+
+
+def ledger(tmp_path, *made):
+    """The ledger from tables made of these (name, records), by claim and comparison."""
+    for name, records in made:
+        tables.write(name, records, tmp_path / "tables")
+    claims.write("class_balance", tmp_path / "tables", tmp_path / "claims")
+    with open(tmp_path / "claims" / "class_balance.csv", newline="") as handle:
+        return {(line["claim"], line["comparison"], line["column"]): line for line in csv.DictReader(handle)}
+
+
+def test_differences_of_rows_beside_those_of_the_paper(tmp_path):
+    """ST is 1, 2, 3 above source-only; CBST is below ST in every seed; tables that are not there are not measured."""
+    miou = {"source": (30, 31, 32), "st": (31, 33, 35), "cbst": (29, 32, 33)}
+    records = runs_of("class_balance", lambda row, seed: miou.get(row.recipe, (40, 40, 40))[seed])
+    lines = ledger(tmp_path, ("class_balance", records))
+    line = lines["B1", "ST minus source-only", "mIoU"]
+    assert (line["mean"], line["std"], line["n_seeds"], line["seeds"]) == ("+2.00", "1.00", "3", "0 1 2")
+    assert (line["differences"], line["verdict"]) == ("+1.00 +2.00 +3.00", "holds")
+    assert line["paper"] == "28.1 - 24.3 = +3.8 (FCN8s-VGG16); 41.5 - 35.4 = +6.1 (ResNet-38) †"
+    assert lines["B1", "CBST minus ST", "mIoU"]["verdict"] == "does not hold"
+    assert lines["B1", "CBST-SP, multi-scale minus CBST-SP", "mIoU"]["paper"] == "47.0 - 46.2 = +0.8 (ResNet-38)"
+    assert line["verdict_on_claim"] == "does not hold"
+    line = lines["B3", "CBST, Rio minus ST, Rio", "mIoU"]
+    assert (line["mean"], line["verdict"], line["paper"]) == ("", "not measured", "52.2 - 50.8 = +1.4 (ResNet-38)")
+
+    text = (tmp_path / "claims" / "class_balance.md").read_text()
+    assert "| 2 holds, 1 does not hold, 1 undecided | **does not hold** |" in text
+    assert "† ST, ResNet-38: printed mIoU 41.5 but the 19 printed class figures average 48.36." in text
+    assert "* profile: quick" in text and "Table `cross_city` has not been made yet." in text
+
+
+def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
+    """Last rounds of CBST-SP: 40, 41, 42, 41, a spread of 2; of ST-SP: 30, 33, 36, 35, a spread of 6.
+
+    Round 1 is at 38 and at 33: CBST-SP gains 41 - 38 = 3 on average, ST-SP 33.5 - 33 = 0.5.
+    """
+    last = {
+        "cbst-sp": dict(zip(tables.PORTIONS, (40, 41, 42, 41), strict=True)),
+        "st-sp": dict(zip(tables.PORTIONS, (30, 33, 36, 35), strict=True)),
+    }
+    records = runs_of("portions", lambda row, seed: last[row.recipe][row.settings["portion"], row.settings["step"]])
+    for record in records:
+        first = {**record["rounds"][0], "round": 1, "miou": 0.38 if record["recipe"] == "cbst-sp" else 0.33}
+        record["rounds"] = [first, first, *record["rounds"]]
+    lines = [line for (claim, *_), line in ledger(tmp_path, ("portions", records)).items() if claim == "B5"]
+    assert [line["mean"] for line in lines] == ["-4.00", "+3.00", "+2.50"]
+    assert {line["verdict_on_claim"] for line in lines} == {"holds"} and {line["paper"] for line in lines} == {""}
+
+
+def test_no_gain_is_claimed_where_the_viewpoints_differ(tmp_path):
+    """The prior makes labels more precise by 1, 2, 3 points, as claimed on game-city and not on synth-city."""
+    records = runs_of("label_study", lambda row, seed: 40)
+    for record in records:
+        for entry in record["rounds"][-1]["study"]:
+            entry["precision"] += (record["seed"] + 1) / 100 * (entry["selection"] == "CBST-SP")
+    lines = ledger(tmp_path, ("label_study", records))
+    here = lines["B7", "CBST-SP (class) at 0.2, game-city minus CBST at 0.2, game-city", "precision"]
+    there = lines["B7", "CBST-SP (class) at 0.2, synth-city minus CBST at 0.2, synth-city", "precision"]
+    assert (here["mean"], here["claimed"], here["verdict"]) == ("+2.00", "+", "holds")
+    assert (there["mean"], there["claimed"], there["verdict"]) == ("+2.00", "not +", "does not hold")
+    assert lines["B6", "CBST at 0.5, game-city, against zero", "rare share"]["verdict"] == "undecided"
+
+
+def test_every_comparison_finds_its_rows_and_columns():
+    needed = {c.table for claim in claims.LEDGERS["class_balance"].claims for c in claim.comparisons}
+    assert needed <= set(tables.TABLES)
+    for claim in claims.LEDGERS["class_balance"].claims:
+        for comparison in claim.comparisons:
+            table = tables.find(comparison.table)
+            figures = {row.label: {total: np.arange(3.0) for total in table.totals} for row in table.rows}
+            assert comparison.measure(figures).shape == (3,) and comparison.column in table.totals
+            assert {*comparison.rows} <= {row.label for row in table.rows}
+
+
+def test_what_cannot_be_read_or_written_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no ledger 'st'; choose one of: class_balance"):
+        claims.write("st", tmp_path, tmp_path)
+    (tmp_path / "portions.records.json").write_text("[")
+    with pytest.raises(ValueError, match="make its table again"):
+        claims.write("class_balance", tmp_path, tmp_path / "claims")
+    (tmp_path / "portions.records.json").unlink()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="can't be written"):
+        claims.write("class_balance", tmp_path, tmp_path / "file" / "claims")

@@ -1,0 +1,429 @@
+"""What the papers claim, held against our runs: a ledger made from the records of the tables alone.
+
+A claim is a declaration: comparisons of rows of our tables, and the sign that each of them should have. `write`
+turns a ledger into `NAME.csv` (a line per comparison) and `NAME.md` (for reading).
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from udalib import papers, runs, tables
+
+Figures = dict[str, dict[str, np.ndarray]]  # by row and column of a table, [seeds] in per cent
+
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "undecided", "not measured"
+RULE = (
+    "A comparison is a difference, taken seed by seed, and a sign that the claim gives it. It *holds* if the "
+    "difference has that sign in every one of at least three seeds and its mean is more than two standard errors from "
+    "zero. It *does not hold* if the difference has the opposite sign in every one of at least three seeds and its "
+    "mean is more than two standard errors from zero. All else is *undecided*, a difference near zero too. It is *not "
+    "measured* while the records of its table do not exist. A claim holds if all its comparisons hold, and does not "
+    "if one of them does not. Claimed is + or -; *not +* is a claim that nothing is gained and counts as -."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One difference, and the sign that it should have.
+
+    measure: from the figures of the table's rows to the difference [seeds]. rows: one and other of a plain
+    difference, beside which the paper's own is shown. claimed: "+", "-" or "not +".
+    """
+
+    text: str
+    table: str
+    column: str
+    claimed: str
+    measure: Callable[[Figures], np.ndarray]
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim in our words; source: where the paper makes it."""
+
+    name: str
+    text: str
+    source: str
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    title: str
+    claims: tuple[Claim, ...]
+
+
+# The claims ---------------------------------------------------------------------------------------------
+
+
+def _difference(table: str, one: str, other: str, claimed: str = "+", column: str = "mIoU") -> Comparison:
+    return Comparison(
+        f"{one} minus {other}",
+        table,
+        column,
+        claimed,
+        lambda figures: figures[one][column] - figures[other][column],
+        (one, other),
+    )
+
+
+def _study(
+    benchmark: str, column: str, claimed: str, one: tuple[str, str], other: tuple[str, str]
+) -> tuple[Comparison, ...]:
+    """The same difference of two selections at every portion."""
+    return tuple(
+        _difference(
+            "label_study",
+            *(tables.study_label(*selection, portion, benchmark) for selection in (one, other)),
+            claimed,
+            column,
+        )
+        for portion in tables.STUDY_PORTIONS
+    )
+
+
+def _labels_of_rare_classes(benchmark: str) -> tuple[Comparison, ...]:
+    rows = [tables.study_label("CBST", "", portion, benchmark) for portion in tables.STUDY_PORTIONS]
+    return tuple(
+        Comparison(
+            f"{row}, against zero",
+            "label_study",
+            "rare share",
+            "+",
+            lambda figures, row=row: figures[row]["rare share"],
+        )
+        for row in rows
+    )
+
+
+def _over_settings(figures: Figures, method: str, column: str) -> np.ndarray:
+    """[settings, seeds] of table portions."""
+    return np.stack([figures[tables.portion_label(method, *setting)][column] for setting in tables.PORTIONS])
+
+
+def _sensitivity(figures: Figures, method: str) -> np.ndarray:
+    """How far the settings are apart after the last round."""
+    return np.ptp(_over_settings(figures, method, "mIoU"), axis=0)
+
+
+def _growth(figures: Figures, method: str) -> np.ndarray:
+    """What the rounds after the first add, on average over the settings."""
+    return (_over_settings(figures, method, "mIoU") - _over_settings(figures, method, "round 1")).mean(axis=0)
+
+
+_BENCHMARKS = ("game-city", "synth-city")
+
+LEDGERS = {
+    "class_balance": Ledger(
+        "Class-balanced self-training: the paper's claims",
+        (
+            Claim(
+                "B1",
+                "Self-training gains over source-only, class balancing over that, the spatial prior over that, and "
+                "testing at several scales over that.",
+                papers.cite(tables.CBST_GTA5),
+                tuple(
+                    _difference("class_balance", one, other)
+                    for one, other in (
+                        ("ST", "source-only"),
+                        ("CBST", "ST"),
+                        ("CBST-SP", "CBST"),
+                        ("CBST-SP, multi-scale", "CBST-SP"),
+                    )
+                ),
+            ),
+            Claim(
+                "B2",
+                "So it is from a source that is seen from other viewpoints: self-training gains over source-only, and "
+                "class balancing over that, in the mean over 16 classes and over 13.",
+                papers.cite(tables.CBST_SYNTHIA),
+                tuple(
+                    _difference("class_balance_synth", one, other, column=column)
+                    for column in ("mIoU", "mIoU*")
+                    for one, other in (("ST", "source-only"), ("CBST", "ST"))
+                ),
+            ),
+            Claim(
+                "B3",
+                "From city to city, too, self-training gains over source-only and class balancing over that, in each "
+                "of four cities.",
+                papers.cite(tables.CBST_NTHU),
+                tuple(
+                    _difference("cross_city", f"{one}, {town}", f"{other}, {town}")
+                    for town in tables.TOWNS
+                    for one, other in (("ST", "source-only"), ("CBST", "ST"))
+                ),
+            ),
+            Claim(
+                "B4",
+                "On dashcam images class balancing and the spatial prior each help on their own, and more together.",
+                papers.cite(tables.CBST_BDD),
+                tuple(
+                    _difference("class_balance_dashcam", one, other)
+                    for one, other in (
+                        ("ST", "source-only"),
+                        ("CBST", "ST"),
+                        ("ST-SP", "ST"),
+                        ("CBST-SP", "CBST"),
+                        ("CBST-SP", "ST-SP"),
+                    )
+                ),
+            ),
+            Claim(
+                "B5",
+                "CBST-SP depends less than ST-SP on the first portion and its step, and gains more from further "
+                "rounds.",
+                "Zou et al., Class-Balanced Self-Training, ECCV 2018, Figure 5 (a plot without figures)",
+                (
+                    Comparison(
+                        "largest minus smallest over the settings, CBST-SP minus ST-SP",
+                        "portions",
+                        "mIoU",
+                        "-",
+                        lambda figures: _sensitivity(figures, "CBST-SP") - _sensitivity(figures, "ST-SP"),
+                    ),
+                    Comparison(
+                        "last round minus round 1 of CBST-SP, mean over the settings",
+                        "portions",
+                        "mIoU",
+                        "+",
+                        lambda figures: _growth(figures, "CBST-SP"),
+                    ),
+                    Comparison(
+                        "last round minus round 1, mean over the settings, CBST-SP minus ST-SP",
+                        "portions",
+                        "mIoU",
+                        "+",
+                        lambda figures: _growth(figures, "CBST-SP") - _growth(figures, "ST-SP"),
+                    ),
+                ),
+            ),
+            Claim(
+                "B6",
+                "The labels that ST selects shift towards easy classes. The classes of those that CBST selects are "
+                "shared out more like the predictions, and rare classes (the third of the classes that is predicted "
+                "on the fewest pixels) get labels.",
+                "Zou et al., Class-Balanced Self-Training, ECCV 2018, Section 4.1 (an argument without figures)",
+                tuple(
+                    comparison
+                    for benchmark in _BENCHMARKS
+                    for comparison in (
+                        *_study(benchmark, "distance", "-", ("CBST", ""), ("ST", "")),
+                        *_study(benchmark, "rare share", "+", ("CBST", ""), ("ST", "")),
+                        *_labels_of_rare_classes(benchmark),
+                    )
+                ),
+            ),
+            Claim(
+                "B7",
+                "A spatial prior makes labels more precise where source and target are seen from the same viewpoint "
+                "(game-city), and not where they are not (synth-city).",
+                "Zou et al., Class-Balanced Self-Training, ECCV 2018, Section 4.2 (an argument without figures)",
+                tuple(
+                    comparison
+                    for benchmark, claimed in zip(_BENCHMARKS, ("+", "not +"), strict=True)
+                    for comparison in _study(benchmark, "precision", claimed, ("CBST-SP", "class"), ("CBST", ""))
+                ),
+            ),
+        ),
+    )
+}
+
+
+# Verdicts -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What our runs say to a comparison; differences: [seeds], None where it is not measured."""
+
+    comparison: Comparison
+    seeds: tuple[int, ...]
+    differences: np.ndarray | None
+
+    @property
+    def verdict(self) -> str:
+        if self.differences is None:
+            return MISSING
+        return judge(self.differences, 1 if self.comparison.claimed == "+" else -1)
+
+
+def judge(differences: np.ndarray, sign: int) -> str:
+    """The verdict on differences [seeds] that should have this sign, 1 or -1."""
+    mean, count = differences.mean(), len(differences)
+    if count < 3 or abs(mean) <= 2 * differences.std(ddof=1) / math.sqrt(count):
+        return OPEN
+    if (sign * differences > 0).all():
+        return HOLDS
+    return FAILS if (sign * differences < 0).all() else OPEN
+
+
+def judge_all(verdicts: list[str]) -> str:
+    """The verdict on a claim from those on its comparisons."""
+    for verdict in (MISSING, FAILS, OPEN):
+        if verdict in verdicts:
+            return verdict
+    return HOLDS
+
+
+# Writing ------------------------------------------------------------------------------------------------
+
+
+def write(name: str, tables_folder: str | Path, folder: str | Path) -> None:
+    """Write `NAME.csv` and `NAME.md` into `folder`, from the `*.records.json` in `tables_folder`.
+
+    Raises ValueError for an unknown ledger, for records that don't make up their table, and for a folder that
+    can't be written.
+    """
+    if name not in LEDGERS:
+        raise ValueError(f"There is no ledger {name!r}; choose one of: {', '.join(LEDGERS)}.")
+    ledger = LEDGERS[name]
+    used = dict.fromkeys(comparison.table for claim in ledger.claims for comparison in claim.comparisons)
+    records = {table: _records(Path(tables_folder) / f"{table}.records.json") for table in used}
+    figures = {table: tables.per_seed(table, found) for table, found in records.items() if found}
+    outcomes = {
+        claim.name: [_outcome(comparison, figures, records) for comparison in claim.comparisons]
+        for claim in ledger.claims
+    }
+    texts = {"csv": _csv(outcomes), "md": _markdown(ledger, outcomes, records)}
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for suffix, text in texts.items():
+            runs.write_atomically(Path(folder) / f"{name}.{suffix}", text)
+    except OSError as error:
+        raise ValueError(
+            f"Ledger {name} can't be written to {folder} ({error.strerror}); choose another folder."
+        ) from error
+
+
+def _records(path: Path) -> list[tables.Record]:
+    """The records of a table; none where it has not been made yet."""
+    if not path.exists():
+        return []
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} can't be read ({error}); make its table again.") from error
+
+
+def _outcome(comparison: Comparison, figures: dict[str, Figures], records: dict[str, list[tables.Record]]) -> Outcome:
+    if comparison.table not in figures:
+        return Outcome(comparison, (), None)
+    seeds = tuple(sorted({record["seed"] for record in records[comparison.table]}))
+    return Outcome(comparison, seeds, comparison.measure(figures[comparison.table]))
+
+
+def _csv(outcomes: dict[str, list[Outcome]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = ("claim", "comparison", "table", "column", "claimed", "mean", "std", "n_seeds", "seeds", "differences")
+    writer.writerow([*header, "paper", "verdict", "verdict_on_claim"])
+    for claim, entries in outcomes.items():
+        overall = judge_all([entry.verdict for entry in entries])
+        for entry in entries:
+            compared = entry.comparison
+            facts = [claim, compared.text, compared.table, compared.column, compared.claimed, *_spread(entry)]
+            seeds = [len(entry.seeds), " ".join(map(str, entry.seeds)), " ".join(_by_seed(entry))]
+            writer.writerow([*facts, *seeds, "; ".join(_printed(compared)), entry.verdict, overall])
+    return out.getvalue()
+
+
+def _markdown(ledger: Ledger, outcomes: dict[str, list[Outcome]], records: dict[str, list[tables.Record]]) -> str:
+    verdicts = {name: [entry.verdict for entry in entries] for name, entries in outcomes.items()}
+    summary = [
+        [claim.name, claim.text, _count(verdicts[claim.name]), f"**{judge_all(verdicts[claim.name])}**"]
+        for claim in ledger.claims
+    ]
+    parts = [
+        f"# {ledger.title}",
+        "Each claim in our words, and what our runs on stand-ins say to it.",
+        RULE,
+        tables.grid(["", "claim", "comparisons", "verdict"], summary, side="---"),
+    ]
+    for claim in ledger.claims:
+        entries = outcomes[claim.name]
+        used = ", ".join(dict.fromkeys(f"`{entry.comparison.table}`" for entry in entries))
+        parts += [
+            f"## {claim.name}: {judge_all(verdicts[claim.name])}",
+            claim.text,
+            f"The paper: {claim.source}. Ours: table {used}; differences in points, mean ± sample standard deviation "
+            "over the seeds.",
+            tables.grid(
+                ["difference", "of", "claimed", "ours", "seed by seed", "the paper's", "verdict"],
+                [_cells(entry) for entry in entries],
+                side="---",
+            ),
+            *_notes(entries),
+        ]
+    parts.append("## What made the records")
+    for table, found in records.items():
+        parts.append(f"Table `{table}`:" if found else f"Table `{table}` has not been made yet.")
+        parts += [tables.provenance(found)] if found else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _count(verdicts: list[str]) -> str:
+    return ", ".join(f"{verdicts.count(kind)} {kind}" for kind in (HOLDS, FAILS, OPEN, MISSING) if verdicts.count(kind))
+
+
+def _cells(entry: Outcome) -> list[str]:
+    compared, (mean, std) = entry.comparison, _spread(entry)
+    ours = f"{mean} ± {std}" if std else mean
+    facts = [compared.text, compared.column, compared.claimed, ours or "–", " ".join(_by_seed(entry)) or "–"]
+    return [*facts, "; ".join(_printed(compared)) or "–", entry.verdict]
+
+
+def _spread(entry: Outcome) -> tuple[str, str]:
+    """Mean and sample standard deviation as text; "" for none."""
+    if entry.differences is None:
+        return "", ""
+    std = f"{entry.differences.std(ddof=1):.2f}" if len(entry.differences) > 1 else ""
+    return f"{entry.differences.mean():+z.2f}", std
+
+
+def _by_seed(entry: Outcome) -> list[str]:
+    return [] if entry.differences is None else [f"{difference:+z.2f}" for difference in entry.differences]
+
+
+# The paper's figures ------------------------------------------------------------------------------------
+
+
+def _paper_rows(compared: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
+    """By backbone, the paper's rows that a plain difference of two of ours stands for; one, then other."""
+    by_label = {row.label: row for row in tables.find(compared.table).paper}
+    found = []
+    for backbone in dict.fromkeys(row.where["backbone"] for row in by_label.values()):
+        labels = [f"{row}, {backbone}" for row in compared.rows]
+        if labels and all(label in by_label for label in labels):
+            rows = [by_label[label] for label in labels]
+            found.append((backbone, [papers.row(row.table, **row.where) for row in rows]))
+    return found
+
+
+def _printed(compared: Comparison) -> list[str]:
+    """By backbone, the paper's difference with what it is the difference of; † marks a row that does not add up."""
+    texts = []
+    for backbone, rows in _paper_rows(compared):
+        one, other = (row[tables.PRINTED[compared.column]] for row in rows)
+        doubt = "" if all(map(papers.adds_up, rows)) else " †"
+        texts.append(f"{one} - {other} = {float(one) - float(other):+.1f} ({backbone}){doubt}")
+    return texts
+
+
+def _notes(entries: list[Outcome]) -> list[str]:
+    doubtful = {
+        f"† {row['method']}, {backbone}: {row['note']}.": None
+        for entry in entries
+        for backbone, rows in _paper_rows(entry.comparison)
+        for row in rows
+        if not papers.adds_up(row)
+    }
+    return list(doubtful)
