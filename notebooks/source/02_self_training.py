@@ -658,7 +658,7 @@ rows = []
 for entry in rounds:
     portion, found = entry["portion"], entry["labels"]
     held = sum(found["class_share"][c] for c in most.tolist())
-    row = [f"{threshold_at(portion):.4f}", f"{entry['threshold']:.4f}", f"{found['precision']:.1%}", f"{held:.1%}"]
+    row = [f"{threshold_at(portion):.4f}", f"{entry['thresholds']:.4f}", f"{found['precision']:.1%}", f"{held:.1%}"]
     rows.append([str(entry["round"]), f"{portion:.2f}", *row])
 header = ["round", "portion", "threshold of the first network", "threshold now", "precision"]
 table([*header, f"labels that are {rich}"], rows)
