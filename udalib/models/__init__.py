@@ -3,10 +3,13 @@
 import torch
 from torch import nn
 
+from udalib.models.discriminators import FeatureDiscriminator, OutputDiscriminator
 from udalib.models.mini import Mini
+from udalib.models.mini_dual import MiniDual
 from udalib.models.parts import Output
+from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
 
-NETWORKS = {"mini": Mini}
+NETWORKS = {"mini": Mini, "mini_dual": MiniDual, "resnet18_dual_ppm": ResNet18DualPPM}
 
 
 def find(name: str) -> type[nn.Module]:
@@ -27,4 +30,14 @@ def build(name: str, num_classes: int) -> nn.Module:
     return find(name)(num_classes).to(memory_format=torch.channels_last)
 
 
-__all__ = ["NETWORKS", "Mini", "Output", "build", "find"]
+__all__ = [
+    "NETWORKS",
+    "FeatureDiscriminator",
+    "Mini",
+    "MiniDual",
+    "Output",
+    "OutputDiscriminator",
+    "ResNet18DualPPM",
+    "build",
+    "find",
+]

@@ -1,20 +1,42 @@
 """From batches to a trained network: the loop, losses, schedules, batch-norm statistics, checkpoints."""
 
+from udalib.train.adversarial import (
+    GANS,
+    SOURCE,
+    TARGET,
+    alignment_loss,
+    discriminator_loss,
+    minmax_loss,
+    normalised_entropy,
+    weighted_self_information,
+)
 from udalib.train.batchnorm import adapt_statistics, frozen_statistics, keep_statistics
 from udalib.train.checkpoints import load, save
+from udalib.train.curriculum import decoder_similarity, drop_share, source_share
 from udalib.train.loop import Plan, fit, make_fabric
 from udalib.train.losses import cross_entropy
 from udalib.train.schedules import SCHEDULES
 
 __all__ = [
+    "GANS",
     "SCHEDULES",
+    "SOURCE",
+    "TARGET",
     "Plan",
     "adapt_statistics",
+    "alignment_loss",
     "cross_entropy",
+    "decoder_similarity",
+    "discriminator_loss",
+    "drop_share",
     "fit",
     "frozen_statistics",
     "keep_statistics",
     "load",
     "make_fabric",
+    "minmax_loss",
+    "normalised_entropy",
     "save",
+    "source_share",
+    "weighted_self_information",
 ]
