@@ -133,7 +133,10 @@ def test_averages_equal_a_naive_loop_bit_for_bit(
     for image, found in zip(images, probs, strict=True):
         corners = predict.window_corners(image_size, size, count, placement, generator).tolist()
         wanted, times = naive(net, image, corners, size, include_full, flip, vote)
-        assert torch.equal(found, wanted)
+        if batch_size == 1:
+            assert torch.equal(found, wanted)
+        else:  # torch's softmax of a batch can differ from that of its members in the last bit
+            torch.testing.assert_close(found, wanted, rtol=0, atol=2e-7)
         inside.append(times > include_full)
     assert stream.coverage == torch.stack(inside).double().mean().item()
 
