@@ -71,22 +71,19 @@ rule all:
 def start(wildcards):
     """The run that a recipe starts from comes first, so that no job waits for another one's lock."""
     before = {"recipe": "source", "benchmark": wildcards.benchmark}
-    if wildcards.recipe in SIDES:
-        before = {"recipe": wildcards.recipe, "benchmark": trained_on(wildcards.benchmark, wildcards.recipe)}
+    if first := trained_on(wildcards.benchmark, wildcards.recipe):
+        before = {"recipe": wildcards.recipe, "benchmark": first}
         if before["benchmark"] == wildcards.benchmark:
             return []
     return RECORD.format(**{**dict(wildcards.items()), **before, "settings": ""})
 
 
-# These recipes train on one side of a benchmark alone; of benchmarks that share it, the first one trains.
-SIDES = {"source": "source", "oracle": "target"}
-
-
 @cache
 def trained_on(benchmark, recipe):
-    from udalib import data
+    """The benchmark on which a recipe for one side of a benchmark really trains; None for other recipes."""
+    from udalib import data, recipes
 
-    return data.first_with(benchmark, SIDES[recipe])
+    return data.first_with(benchmark, recipes.ONE_SIDED[recipe]) if recipe in recipes.ONE_SIDED else None
 
 
 @cache

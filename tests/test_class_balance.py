@@ -73,8 +73,8 @@ def expected_label(response: list[float], thresholds: list[float], largest: list
 
 
 def listed(probs: torch.Tensor, prior: SpatialPrior | None, variant: str) -> list[list[float]]:
-    """The lists of the products that thresholds are read from: a place that a prior forbids to all is no evidence."""
-    every, zeros = (4, True) if variant == "official" else (1, prior is None)
+    """The lists of the products that thresholds are read from: a pixel without any response is no evidence."""
+    every, zeros = (4, True) if variant == "official" else (1, False)
     return class_lists(products(probs, prior), every, zeros)
 
 

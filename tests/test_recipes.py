@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from udalib import recipes, runs, train
+from udalib import data, predict, recipes, runs, score, select, train
 
 
 def silent(text):
@@ -52,6 +52,21 @@ def test_the_self_paced_portion_never_overshoots():
     policy = recipes.self_training.SelfTraining()
     portions = [policy.portion_of(number) for number in range(1, 12)]
     assert portions[0] == 0.2 and max(portions) == 0.5 and portions == sorted(portions)
+
+
+def test_class_balance_labels_with_the_start_networks_thresholds():
+    first = recipes.run("cbst", profile="smoke", seed=0, report=silent).rounds[0]
+    net = recipes.load_network(recipes.run("source", profile="smoke", seed=0, report=silent))
+    bench = data.benchmark("game-city", "smoke", 0)
+    selector = select.ClassBalanced(0.20).fit(predict.whole(net, data.ordered_batches(bench.target)))
+    labels = torch.cat([selector.label(probs) for probs, _ in predict.whole(net, data.ordered_batches(bench.target))])
+    oracle = bench.oracle().target
+    truth = torch.stack([oracle[index].label for index in range(len(oracle))])
+    quality = score.label_quality(labels, truth, 19)
+    assert first["thresholds"] == selector.thresholds.tolist()
+    assert first["predicted_share"] == pytest.approx(selector.shares.tolist())
+    assert first["labels"]["coverage"] == pytest.approx(quality.coverage, abs=1e-6)
+    assert first["labels"]["precision"] == pytest.approx(quality.overall_precision, abs=1e-6)
 
 
 def test_class_balance_records_a_threshold_and_a_share_for_each_class():

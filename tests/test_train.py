@@ -1,4 +1,5 @@
 import os
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -110,6 +111,53 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path, die_at):
     weights, curve = fit(state)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert curve == expected_curve and not state.exists()
+
+
+def three_parts():
+    torch.manual_seed(3)
+    return nn.Sequential(OrderedDict(body=nn.Linear(6, 4), head=nn.Linear(4, 1), rest=nn.Linear(1, 1)))
+
+
+def fit_in_parts(state=None, die_at=None):
+    net = three_parts()
+    plans = {"body": train.Plan(20, 0.0), "head": train.Plan(20, 0.1, "constant", "sgd", weight_decay=0, momentum=0.5)}
+
+    def batches(start):
+        for step in range(start, 20):
+            if step == die_at:
+                raise Killed
+            yield torch.randn(5, 6, generator=data.seeded(7, step))
+
+    train.fit(
+        net,
+        batches,
+        lambda net, x, step: net(x).square().mean(),
+        plans,
+        train.make_fabric(torch.device("cpu")),
+        state,
+        save_every=5,
+    )
+    return net
+
+
+def test_parts_of_a_network_learn_by_their_own_plans(tmp_path):
+    fresh = three_parts()
+    by_hand = torch.optim.SGD(fresh.head.parameters(), 0.1, momentum=0.5)
+    before = {name: weight.clone() for name, weight in fresh.state_dict().items()}
+    for step in range(20):
+        x = torch.randn(5, 6, generator=data.seeded(7, step))
+        by_hand.zero_grad()
+        fresh(x).square().mean().backward()
+        by_hand.step()
+    found = fit_in_parts().state_dict()
+    assert all(torch.equal(found[name], before[name]) for name in found if not name.startswith("head"))
+    torch.testing.assert_close(found["head.weight"], fresh.head.weight.detach())
+
+    state = tmp_path / "state.pt"
+    with pytest.raises(Killed):
+        fit_in_parts(state, die_at=12)
+    resumed = fit_in_parts(state).state_dict()
+    assert all(torch.equal(found[name], resumed[name]) for name in found)
 
 
 def test_an_exploding_loss_stops_with_a_sentence():

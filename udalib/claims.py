@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from udalib import papers, runs, tables
+from udalib import papers, tables
 
 Figures = dict[str, dict[str, np.ndarray]]  # by row and column of a table, [seeds] in per cent
 
@@ -294,14 +294,8 @@ def write(name: str, tables_folder: str | Path, folder: str | Path) -> None:
         for claim in ledger.claims
     }
     texts = {"csv": _csv(outcomes), "md": _markdown(ledger, outcomes, records)}
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts.items():
-            runs.write_atomically(Path(folder) / f"{name}.{suffix}", text)
-    except OSError as error:
-        raise ValueError(
-            f"Ledger {name} can't be written to {folder} ({error.strerror}); choose another folder."
-        ) from error
+    files = {Path(folder) / f"{name}.{suffix}": text for suffix, text in texts.items()}
+    tables.write_files(f"Ledger {name}", files)
 
 
 def _records(path: Path) -> list[tables.Record]:

@@ -8,7 +8,7 @@ tensors.
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +63,24 @@ def encode(fig: Figure) -> tuple[bytes, str]:
 
 def caption(fig: Figure, text: str) -> None:
     """Show a figure in a notebook, with `text` below it and as its alternative text."""
-    from IPython.display import Image, Markdown, display  # only notebooks need it
+    from IPython.display import Image, display  # only notebooks need it
 
     data, kind = encode(fig)
     display(Image(data=data, format=kind, alt=text))
-    display(Markdown(f"*{text}*"))
+    say(f"*{text}*")
+
+
+def table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
+    """Show rows of text or numbers under their header in a notebook."""
+    lines = [header, ["---"] * len(header), *rows]
+    say("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
+
+
+def say(text: str) -> None:
+    """Show a sentence in a notebook, Markdown that a cell has put its figures into."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))
 
 
 @styled

@@ -269,7 +269,7 @@ TABLES = {
                 ("oracle", "source-only"),
             ),
             paper=_paper(CBST_BDD, "game-dashcam", "ResNet-38", "source-only", "ST", "ST-SP", "CBST", "CBST-SP"),
-            note="Settings of the recipes were chosen on this benchmark, with other seeds than those shown.",
+            note="The learning rate of the rounds was chosen on this benchmark, with other seeds than those shown.",
         ),
         Table(
             name="cross_city",
@@ -349,14 +349,22 @@ def write(name: str, records: Iterable[str | Path | Record], folder: str | Path)
         "md": _markdown(table, by_row, lines),
         "records.json": json.dumps([_slim(record) for record in once.values()], indent=1) + "\n",
     }
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts.items():
-            runs.write_atomically(Path(folder) / f"{name}.{suffix}", text)
-    except OSError as error:
-        raise ValueError(
-            f"Table {name} can't be written to {folder} ({error.strerror}); choose another folder."
-        ) from error
+    write_files(f"Table {name}", {Path(folder) / f"{name}.{suffix}": text for suffix, text in texts.items()})
+
+
+def write_files(what: str, texts: Mapping[Path, str]) -> None:
+    """Write text files, in folders made where there are none.
+
+    Raises ValueError where a file can't be written; what: what the error calls them.
+    """
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            runs.write_atomically(path, text)
+        except OSError as error:
+            raise ValueError(
+                f"{what} can't be written to {path.parent} ({error.strerror}); choose another folder."
+            ) from error
 
 
 def per_seed(name: str, records: Iterable[str | Path | Record]) -> dict[str, dict[str, np.ndarray]]:

@@ -41,7 +41,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from IPython.display import Markdown
 
 from udalib import course, data, labels, papers, predict, recipes, runs, score, select, show, widgets
 from udalib.data import streets
@@ -50,13 +49,6 @@ expected = {"smoke": "under a minute", "quick": "51 s when the runs are there, 4
 lesson = course.begin("00_tour", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 pair, classes = data.find_pair(benchmark), bench.classes
-
-
-# %% tags=["setup"]
-def table(header, rows):
-    """A list of rows as a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 # %% [markdown]
@@ -237,7 +229,7 @@ def colour_distance(one, other):
     return [distance(histogram(one.images[:, c]), histogram(other.images[:, c])) for c in range(3)]
 
 
-table(
+show.table(
     ["share of pixels to repaint", "red", "green", "blue"],
     [
         ["source and other source images", *(f"{d:.3f}" for d in colour_distance(source, more))],
@@ -284,7 +276,7 @@ show.caption(
 )
 common, rare = shares["source"].argmax().item(), classes.index("rider")
 ratio = shares["source"][common] / shares["source"][rare].clamp(min=1e-9)
-Markdown(
+show.say(
     f"In the source, {classes.names[common]} fills {shares['source'][common]:.0%} of the pixels; a rider "
     f"{shares['source'][rare]:.2%}. For each pixel of a rider the network sees {ratio:.0f} of {classes.names[common]}. "
     f"To turn the class shares of the source into those of the target, "
@@ -437,7 +429,7 @@ fig = show.class_bars({"source, held out": at_home.iou(), "target": abroad.iou()
 show.caption(fig, "IoU per class of one and the same network, at home and abroad.")
 drop = at_home.iou() - abroad.iou()
 least, most = (classes.names[i] for i in (drop.nan_to_num(nan=9).argmin(), drop.nan_to_num(nan=-9).argmax()))
-Markdown(
+show.say(
     f"At home: mIoU {100 * at_home.miou():.1f}, and {at_home.pixel_accuracy():.0%} of the pixels are right. Abroad: "
     f"mIoU {100 * abroad.miou():.1f}, {abroad.pixel_accuracy():.0%}. That is the domain gap of `{benchmark}`, as this "
     f"network with this seed sees it: {100 * (at_home.miou() - abroad.miou()):.1f} points. It hits {most} hardest and "
@@ -465,7 +457,7 @@ def rates(matrix):
 
 growth = (rates(abroad) - rates(at_home)).fill_diagonal_(0)
 worst = [divmod(i, len(classes)) for i in growth.flatten().topk(8).indices.tolist()]
-table(
+show.table(
     ["truth", "taken for", "of its pixels, at home", "abroad"],
     [
         [classes.names[t], classes.names[p], f"{rates(at_home)[t, p]:.0%}", f"{rates(abroad)[t, p]:.0%}"]
@@ -501,7 +493,7 @@ effect = {name: judge(held_out(replace(own, **part), amount))[0] for name, part 
 
 # %%
 lost = {name: effect["nothing"].miou() - matrix.miou() for name, matrix in effect.items()}
-table(
+show.table(
     ["taken from the target", "mIoU", "lost", "pixels right"],
     [
         [name, f"{100 * matrix.miou():.1f}", f"{100 * lost[name]:.1f}", f"{matrix.pixel_accuracy():.1%}"]
@@ -511,7 +503,7 @@ table(
 
 # %%
 single = [name for name in parts if name not in ("nothing", "everything")]
-Markdown(
+show.say(
     f"Taken alone, the most expensive part is *{max(single, key=lost.get)}*, the cheapest *{min(single, key=lost.get)}*. "
     f"The four losses add up to {100 * sum(lost[name] for name in single):.1f} points; everything together costs "
     f"{100 * lost['everything']:.1f}."
@@ -570,7 +562,7 @@ print(f"Of the surest fifth, confidence above {bar:.4f}, {quality.overall_precis
 # %%
 share = quality.kept / quality.kept.sum()
 order = [c for c in quality.kept.argsort(descending=True).tolist() if quality.kept[c] > 0]
-table(
+show.table(
     ["called", "of the surest fifth", "of these right", "of all pixels of the class found"],
     [
         [classes.names[c], f"{share[c]:.2%}", f"{quality.precision[c]:.0%}", f"{quality.recall[c]:.1%}"]
@@ -655,7 +647,7 @@ show.caption(fig, "Two of three questions answered: the right column is what sel
 record = result.record
 main = ("recipe", "benchmark", "stands_for", "profile", "seed", "status", "code", "settings", "versions", "device")
 after = f"{', '.join(record['rounds'][-1])}; so mIoU {100 * result.miou:.1f}"
-table(
+show.table(
     ["entry", "value"], [*([key, f"`{json.dumps(record[key])}`"] for key in (*main, "seconds")), ["each round", after]]
 )
 
@@ -677,7 +669,7 @@ table(
 cbst, chitta = "001_cbst_table3_gta5_cityscapes", "000_chitta_table1_gta5_cityscapes"
 quoted = [(cbst, "Source only", net) for net in ("FCN8s-VGG16", "ResNet-38")]
 quoted += [(chitta, method, "ResNet-18 + PPM (paper)") for method in ("Source only", "Target labels")]
-table(
+show.table(
     ["GTA5 to Cityscapes, as printed", "network", "mIoU", "where"],
     [
         [method, name, papers.row(where, method=method, backbone=name)["mIoU"], papers.cite(where)]
@@ -686,7 +678,7 @@ table(
 )
 
 # %%
-table(
+show.table(
     [f"{benchmark}, a stand-in for {record['stands_for']}", "network", "mIoU", "where"],
     [["source-only", "mini", f"{100 * result.miou:.1f}", f"profile {lesson.profile}, seed {seed}, one run"]],
 )

@@ -38,7 +38,6 @@ from itertools import islice
 import ipywidgets
 import torch
 import torch.nn.functional as F
-from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from udalib import course, data, labels, models, papers, predict, recipes, runs, score, show, train
@@ -388,15 +387,10 @@ print(f"scores unchanged: {torch.equal(confusion(scribbled, toy_truth, 3), toy)}
 
 # %%
 # Now the whole validation set: three contenders, one matrix each.
-def table(header, *rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return Markdown("\n".join("| " + " | ".join(line) + " |" for line in lines))
-
-
 matrices = {name: confusion(pred, truth, len(classes)) for name, pred in seen.items()}  # each [C, C]
 miou = {name: iou(matrix).nanmean().item() for name, matrix in matrices.items()}
 contenders = ("blind", "source-only", "oracle")
-table(["", "pixel accuracy", "mIoU"], *([name, f"{accuracy[name]:.1%}", f"{miou[name]:.1%}"] for name in contenders))
+show.table(["", "pixel accuracy", "mIoU"], ([n, f"{accuracy[n]:.1%}", f"{miou[n]:.1%}"] for n in contenders))
 
 # %% tags=["nbval-check-output"]
 off = max(abs(miou["source-only"] - source.miou), abs(miou["oracle"] - oracle.miou))
@@ -511,7 +505,7 @@ def subset_means(matrix):
 
 means = {name: subset_means(matrices[name]) for name in contenders}
 header = ["", *(f"mIoU {which}" for which in subsets)]
-table(header, *([name, *(f"{value:.1%}" for value in row.values())] for name, row in means.items()))
+show.table(header, ([name, *(f"{value:.1%}" for value in row.values())] for name, row in means.items()))
 
 # %% tags=["nbval-check-output"]
 package = score.ConfusionMatrix(len(classes))
@@ -612,7 +606,7 @@ for row in papers.table(name):
     if row["method"].startswith("Source only"):
         by_network.setdefault(row["backbone"], []).append(row["mIoU"])
 lines = [[network, " · ".join(sorted(printed))] for network, printed in by_network.items()]
-table(["network", f"mIoU of the source-only rows, as printed by {papers.cite(name)}"], *lines)
+show.table(["network", f"mIoU of the source-only rows, as printed by {papers.cite(name)}"], lines)
 
 # %% [markdown]
 # Three times the same network, three figures. The zero of the ruler is not fixed. It moves with the network, and for one
@@ -753,7 +747,7 @@ def interval(values):
 
 intervals = {name: interval(values) for name, values in draws.items()}
 intervals["AdaBN minus source-only"] = interval(draws["AdaBN"] - draws["source-only"])
-table(["", "95 % of the sets"], *([*item] for item in intervals.items()))
+show.table(["", "95 % of the sets"], intervals.items())
 
 # %% [markdown]
 # The last line deserves a thought. All networks met the same thousand sets. Where a set is hard for one of them it tends
@@ -781,7 +775,7 @@ common = sorted(set.intersection(*map(set, by_seed.values())))
 values = {name: torch.tensor([found[s] for s in common]) for name, found in by_seed.items()}
 values["AdaBN minus source-only"] = values["AdaBN"] - values["source-only"]
 spread = [f"{v.mean():.1f}" + (f" ± {v.std():.1f}" if len(common) > 1 else "") for v in values.values()]
-table(["", f"mIoU, seeds: {', '.join(map(str, common))}"], *([*item] for item in zip(values, spread, strict=True)))
+show.table(["", f"mIoU, seeds: {', '.join(map(str, common))}"], zip(values, spread, strict=True))
 
 # %% [markdown]
 # With one seed there is no ± in that table, and nothing else can take its place. The five papers of this course print

@@ -49,7 +49,7 @@ import math
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
+from IPython.display import display
 from matplotlib.figure import Figure
 from torch.utils.data import Subset
 
@@ -60,16 +60,6 @@ expected = {"smoke": "under a minute", "quick": "41 s when the runs are there, 1
 lesson = course.begin("02_self_training", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 classes = bench.classes
-
-
-def say(text):
-    """Show a sentence whose figures were computed above it."""
-    display(Markdown(text))
-
-
-def table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    say("\n".join("| " + " | ".join(line) + " |" for line in lines))
 
 
 # %% [markdown]
@@ -127,7 +117,7 @@ show.caption(fig, "Confidence of right and of wrong pixels; each histogram adds 
 
 # %%
 sure = (confidence > 0.9) & counted
-say(
+show.say(
     f"Over the whole target, **{sure.sum() / counted.sum():.0%}** of the pixels have a confidence above 0.9. "
     f"Of those, **{right[sure].float().mean():.0%}** are right. Of the others, "
     f"**{right[counted & ~sure].float().mean():.0%}** are."
@@ -193,7 +183,7 @@ rows = []
 for p in toy:
     label, costs = cheapest_label(p, k=0.5)
     rows.append([str([round(v, 2) for v in p.tolist()]), *(f"{cost:.2f}" for cost in costs), str(label)])
-table(["probabilities", "silence", "class 0", "class 1", "class 2", "cheapest"], rows)
+show.table(["probabilities", "silence", "class 0", "class 1", "class 2", "cheapest"], rows)
 
 # %% [markdown]
 # Look down the columns. The cheapest *class* is always the most probable one, whatever the reward, since $k$ lowers all
@@ -384,7 +374,7 @@ print("recall per class:", quality.recall.tolist())
 grid = (0.05, 0.10, 0.20, 0.30, 0.50, 0.75, 1.00)
 qualities = {p: score.label_quality(labels_at(p), truth, len(classes)) for p in grid}
 claimed, actual = confidence[first_labels != IGNORE].mean().item(), qualities[0.20].overall_precision
-say(f"Of the labels at 20 %, **{actual:.1%}** are right. The network's own estimate was {claimed:.1%}.")
+show.say(f"Of the labels at 20 %, **{actual:.1%}** are right. The network's own estimate was {claimed:.1%}.")
 
 # %%
 series = {
@@ -429,8 +419,8 @@ forgotten = [name for name, k, t in zip(classes.names, knows, taught, strict=Tru
 most = quality.kept.argsort(descending=True)[:3]  # the rich, from now on
 rich = ", ".join(classes.names[c] for c in most)
 seen, told = shares["truth"][most].sum(), shares["labels, 20 % kept"][most].sum()
-say(f"Three classes ({rich}) have {seen:.0%} of the pixels and **{told:.0%}** of the labels.")
-say(f"Recognised in over 5 % of their pixels, but labelled in under 1 %: **{', '.join(forgotten) or 'none'}**.")
+show.say(f"Three classes ({rich}) have {seen:.0%} of the pixels and **{told:.0%}** of the labels.")
+show.say(f"Recognised in over 5 % of their pixels, but labelled in under 1 %: **{', '.join(forgotten) or 'none'}**.")
 
 # %% [markdown]
 # Read the heat map from right to left. The right-hand column is knowledge the network has. The 20 % column is what it
@@ -496,7 +486,7 @@ rows = [
     [str(number), f"{threshold:.4f}", f"{(labels != IGNORE).float().mean():.1%}", f"{loss:.2f}"]
     for number, threshold, labels, loss in turns
 ]
-table(["round", "threshold", "pixels labelled", "last loss"], rows)
+show.table(["round", "threshold", "pixels labelled", "last loss"], rows)
 
 # %% tags=["nbval-check-output"]
 stream = [(probs,) for probs, _ in predict.whole(net, data.ordered_batches(some[1]))]
@@ -526,14 +516,16 @@ miou = {name: 100 * result.miou for name, result in results.items()}
 accuracy = {name: 100 * result.pixel_accuracy for name, result in results.items()}
 base = miou["source-only"]
 rows = [[name, f"{miou[name]:.1f}", f"{miou[name] - base:+z.1f}", f"{accuracy[name]:.1f}"] for name in results]
-table([f"{benchmark}, seed {seed}", "mIoU", "against source-only", "pixel accuracy"], rows)
+show.table([f"{benchmark}, seed {seed}", "mIoU", "against source-only", "pixel accuracy"], rows)
 
 # %%
 above = {name: f"{value - base:+z.1f}" for name, value in miou.items()}
 owed, owed_pixels = (scores["ST"] - scores["control"] for scores in (miou, accuracy))
-say(f"Self-training: **{above['ST']}** points above source-only. Control, without pseudo-labels: {above['control']}.")
-say(f"AdaBN, without any training: {above['AdaBN']}. The oracle, with every label: {above['oracle']}.")
-say(f"Owed to the labels, ST minus control: **{owed:+z.1f}** mIoU, {owed_pixels:+z.1f} pixel accuracy.")
+show.say(
+    f"Self-training: **{above['ST']}** points above source-only. Control, without pseudo-labels: {above['control']}."
+)
+show.say(f"AdaBN, without any training: {above['AdaBN']}. The oracle, with every label: {above['oracle']}.")
+show.say(f"Owed to the labels, ST minus control: **{owed:+z.1f}** mIoU, {owed_pixels:+z.1f} pixel accuracy.")
 
 # %% [markdown]
 # Read these lines again before you believe the next table that compares a method with its source-only row. Without the
@@ -549,7 +541,7 @@ say(f"Owed to the labels, ST minus control: **{owed:+z.1f}** mIoU, {owed_pixels:
 # %%
 iou = {name: 100 * np.array(result.iou, float) for name, result in results.items()}
 rows = [[name, *(f"{iou[row][c]:.1f}" for row in results)] for c, name in enumerate(classes.names)]
-table([f"IoU, {benchmark}", *results], rows)
+show.table([f"IoU, {benchmark}", *results], rows)
 
 
 # %%
@@ -582,13 +574,15 @@ rows = [
     [f"{name} ({group.sum()} classes)", *(f"{np.nanmean(iou[row][group]):.1f}" for row in results)]
     for name, group in (("frequent", frequent), ("rare", ~frequent))
 ]
-table(["mean IoU", *results], rows)
+show.table(["mean IoU", *results], rows)
 often, seldom = (float(np.nanmean(labels_did[group])) for group in (frequent, ~frequent))
 hurt = ", ".join(classes.names[c] for c in order if labels_did[c] < -1) or "none"
 helped = ", ".join(classes.names[c] for c in order if labels_did[c] > 1) or "none"
-say(f"Pseudo-labels moved frequent classes by **{often:+z.1f}** points of IoU, rare ones by **{seldom:+z.1f}**.")
-say(f"The frequent gained and the rare lost, as feared: **{'yes' if often > 0 > seldom else 'no, not on average'}**.")
-say(f"Helped by more than a point: {helped}. Hurt by more than a point: {hurt}.")
+show.say(f"Pseudo-labels moved frequent classes by **{often:+z.1f}** points of IoU, rare ones by **{seldom:+z.1f}**.")
+show.say(
+    f"The frequent gained and the rare lost, as feared: **{'yes' if often > 0 > seldom else 'no, not on average'}**."
+)
+show.say(f"Helped by more than a point: {helped}. Hurt by more than a point: {hurt}.")
 
 # %% [markdown]
 # A class needs no wrong labels of its own to be hurt. It is enough that its neighbours have many. Sidewalk lies beside
@@ -610,7 +604,7 @@ say(f"Helped by more than a point: {helped}. Hurt by more than a point: {hurt}."
 printed = papers.table("001_cbst_table3_gta5_cityscapes")
 theirs = {(row["method"], row["backbone"]): row for row in printed if row["method"] in ("Source only", "ST")}
 rows = [[backbone, method, row["mIoU"]] for (method, backbone), row in theirs.items()]
-table(["GTA5 to Cityscapes, Zou et al., Table 3", "row", "mIoU as printed"], rows)
+show.table(["GTA5 to Cityscapes, Zou et al., Table 3", "row", "mIoU as printed"], rows)
 
 
 # %%
@@ -661,7 +655,7 @@ for entry in rounds:
     row = [f"{threshold_at(portion):.4f}", f"{entry['thresholds']:.4f}", f"{found['precision']:.1%}", f"{held:.1%}"]
     rows.append([str(entry["round"]), f"{portion:.2f}", *row])
 header = ["round", "portion", "threshold of the first network", "threshold now", "precision"]
-table([*header, f"labels that are {rich}"], rows)
+show.table([*header, f"labels that are {rich}"], rows)
 
 # %%
 recalls = {"known": qualities[1.00].recall.tolist()}
@@ -671,7 +665,7 @@ show.caption(fig, "What the source-only network recognises, then what is labelle
 first, last = (np.array(entry["labels"]["class_recall"], float) for entry in (rounds[0], rounds[-1]))
 grown = ", ".join(classes.names[c] for c in order if last[c] > first[c] + 0.05) or "none"
 silent = ", ".join(classes.names[c] for c in order if last[c] < 0.01) or "none"
-say(f"Five points of recall gained since the first round, or more: {grown}. Still below 1 %: **{silent}**.")
+show.say(f"Five points of recall gained since the first round, or more: {grown}. Still below 1 %: **{silent}**.")
 
 # %% [markdown]
 # Here is the failure that gave this notebook its question, round by round: labels go where labels already were. Rows that

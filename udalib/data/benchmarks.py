@@ -85,7 +85,8 @@ class Benchmark:
     source: labelled; target: unlabelled unless the benchmark was opened as the oracle; val: labelled, for
         scoring.
     classes: what the label indices mean. merge: see `Pair`. stands_for: the experiment of the papers this
-    benchmark is a stand-in for. fold: the fold that was opened, None for all images of a benchmark.
+    benchmark is a stand-in for. fold: the fold that was opened, None for all images of a benchmark. root: the folder
+    it was opened from.
     """
 
     name: str
@@ -99,10 +100,11 @@ class Benchmark:
     size: tuple[int, int]
     merge: labels.Merge | None = None
     fold: int | None = None
+    root: Path | None = None
 
     def oracle(self) -> "Benchmark":
         """The same benchmark with the target's labels, for the oracle and for reports on label quality."""
-        return benchmark(self.name, self.profile, self.seed, oracle=True, fold=self.fold)
+        return benchmark(self.name, self.profile, self.seed, self.root, oracle=True, fold=self.fold)
 
 
 def find_profile(name: str) -> Profile:
@@ -188,6 +190,7 @@ def benchmark(
         size=amount.size,
         merge=pair.merge,
         fold=fold,
+        root=cache,
     )
 
 

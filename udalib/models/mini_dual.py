@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from udalib.models.parts import Normalise, Output, PyramidPooling, ResidualBlock, conv_bn_relu, resize
+from udalib.models.mini import Mini
+from udalib.models.parts import Output, resize
 
 
 class MiniDual(nn.Module):
@@ -18,12 +19,10 @@ class MiniDual(nn.Module):
     def __init__(self, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
-        self.normalise = Normalise(mean=(118.0, 118.0, 118.0), std=(60.0, 60.0, 60.0))
-        self.stem = nn.Sequential(conv_bn_relu(3, 16, stride=2), conv_bn_relu(16, 32, stride=2))
-        self.stage1 = ResidualBlock(32, 32)
-        self.stage2 = nn.Sequential(ResidualBlock(32, 64, stride=2), ResidualBlock(64, 64))
-        self.stage3 = nn.Sequential(ResidualBlock(64, 96, dilation=2), ResidualBlock(96, 96, dilation=4))
-        self.decoders = nn.ModuleList(MiniDecoder(num_classes) for _ in range(2))
+        first, second = Mini(num_classes), Mini(num_classes)
+        self.normalise, self.stem = first.normalise, first.stem
+        self.stage1, self.stage2, self.stage3 = first.stage1, first.stage2, first.stage3
+        self.decoders = nn.ModuleList([MiniDecoder(first), MiniDecoder(second)])
 
     def forward(self, images: Tensor) -> Output:
         low = self.stage1(self.stem(self.normalise(images)))
@@ -33,15 +32,12 @@ class MiniDual(nn.Module):
 
 
 class MiniDecoder(nn.Module):
-    """Pyramid pooling and a skip to stride 4: (low [B, 32, h, w], high [B, 96, h/2, w/2]) to logits [B, C, h, w]."""
+    """The decoder of a `Mini`: (low [B, 32, h, w], high [B, 96, h/2, w/2]) to logits [B, C, h, w]."""
 
-    def __init__(self, num_classes: int):
+    def __init__(self, net: Mini):
         super().__init__()
-        self.context = PyramidPooling(96, 24, grids=((1, 1), (2, 4), (4, 8)))
-        self.fuse = conv_bn_relu(self.context.channels, 48, kernel=1)
-        self.skip = conv_bn_relu(32, 16, kernel=1)
-        self.decoder = conv_bn_relu(48 + 16, 48)
-        self.classifier = nn.Conv2d(48, num_classes, 1)
+        self.context, self.fuse, self.skip = net.context, net.fuse, net.skip
+        self.decoder, self.classifier = net.decoder, net.classifier
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         high = self.fuse(self.context(high))

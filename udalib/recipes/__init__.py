@@ -39,7 +39,7 @@ RECIPES = {
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
 }
 # Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.
-_ONE_SIDED = {"source": "source", "oracle": "target"}
+ONE_SIDED = {"source": "source", "oracle": "target"}
 
 
 def find(name: str) -> Recipe:
@@ -124,7 +124,7 @@ def run(
     start = None
     if hasattr(chosen, "start"):
         start = run(chosen.start, benchmark, profile, seed, root, device, fold=fold)
-    elif name in _ONE_SIDED and (first := data.first_with(benchmark, _ONE_SIDED[name])) != benchmark:
+    elif name in ONE_SIDED and (first := data.first_with(benchmark, ONE_SIDED[name])) != benchmark:
         start = run(name, first, profile, seed, root, device, **overrides)
     identity["start"] = _name(start) if start else None
     with runs.open_run(identity) as record:

@@ -45,7 +45,7 @@ def _supervised(x: Experiment, s: Supervised, labelled: Callable[[], Dataset]) -
         return train.cross_entropy(net(images).logits, labels, weights)
 
     for number in x.rounds(net, 1):
-        curve = x.train(net, number, s.steps, x.draw(dataset, s.batch_size, number, s.steps), loss)
+        curve = x.train(net, number, s.plan(s.steps), x.draw(dataset, s.batch_size, number, s.steps), loss)
         x.finish_round(net, number, curve=curve)
 
 

@@ -243,4 +243,4 @@ def train_round(
         source_loss = train.cross_entropy(source_logits, source_labels, source_weights)
         return source_loss + train.cross_entropy(target_logits, target_labels, target_weights)
 
-    return x.train(net, number, steps, batches, loss, s.lr_factor ** (number - 1))
+    return x.train(net, number, s.plan(steps, s.lr_factor ** (number - 1)), batches, loss)

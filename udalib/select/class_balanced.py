@@ -46,18 +46,12 @@ class ClassBalanced:
 
         Raises ValueError for an empty stream and for probabilities that `ConfidenceHistogram` refuses.
         """
-        histogram = None
-        for probs, *_ in batches:
-            histogram = histogram or ConfidenceHistogram(probs.shape[1])
-            if self.variant == "official":
-                histogram.update(responses(probs, self.prior), every=4)
-            else:  # places where a prior is 0 for all classes are predicted as none
-                histogram.update(responses(probs, self.prior), skip_zeros=self.prior is not None)
-        if histogram is None:
-            raise ValueError("batches is empty; pass a stream that has not been read yet")
+        stream = (responses(probs, self.prior) for probs, *_ in batches)
         if self.variant == "official":
+            histogram = ConfidenceHistogram.of(stream, every=4)
             self.thresholds = _official_thresholds(histogram, self.portion)
-        else:
+        else:  # pixels without any response are predicted as no class, as in `SelfTraining`
+            histogram = ConfidenceHistogram.of(stream, skip_zeros=True)
             self.thresholds = histogram.thresholds(self.portion)
         self.largest = histogram.largest
         self.shares = histogram.counts / histogram.counts.sum()

@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -73,6 +73,20 @@ class ConfidenceHistogram:
         self._largest = np.zeros(num_classes, np.float32)
         self._pixels = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the object
         weakref.finalize(self, self._pixels.close)
+
+    @classmethod
+    def of(cls, stream: Iterable[Tensor], every: int = 1, skip_zeros: bool = False) -> "ConfidenceHistogram":
+        """The histogram of a whole stream of responses [B,C,H,W], read once; arguments and errors of `update`.
+
+        Raises ValueError for an empty stream.
+        """
+        histogram = None
+        for probs in stream:
+            histogram = histogram or cls(probs.shape[1])
+            histogram.update(probs, every, skip_zeros)
+        if histogram is None:
+            raise ValueError("batches is empty; pass a stream that has not been read yet")
+        return histogram
 
     @property
     def counts(self) -> Tensor:

@@ -30,13 +30,9 @@ class SelfTraining:
 
         Raises ValueError for an empty stream and for probabilities that `ConfidenceHistogram` refuses.
         """
-        histogram = None
-        for probs, *_ in batches:
-            histogram = histogram or ConfidenceHistogram(probs.shape[1])
-            # Places where a prior is 0 for all classes are predicted as none.
-            histogram.update(responses(probs, self.prior), skip_zeros=self.prior is not None)
-        if histogram is None:
-            raise ValueError("batches is empty; pass a stream that has not been read yet")
+        # Pixels without any response are predicted as no class: a prior can be 0 for all, and windows leave some out.
+        stream = (responses(probs, self.prior) for probs, *_ in batches)
+        histogram = ConfidenceHistogram.of(stream, skip_zeros=True)
         self.thresholds = histogram.threshold(self.portion)
         self.largest = histogram.largest.max().item()
         self.shares = histogram.counts / histogram.counts.sum()

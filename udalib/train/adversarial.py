@@ -65,7 +65,7 @@ def minmax_loss(discriminator: nn.Module, source: Tensor, target: Tensor) -> Ten
 def weighted_self_information(probs: Tensor) -> Tensor:
     """Return -p log2(p) / log2(C) of `probs` [B, C, H, W], float32 of this shape: what ADVENT's discriminator sees.
 
-    Vu et al., CVPR 2019, Eq. 2 and Section 3.2; 0 where p is 0 or 1.
+    Vu et al., CVPR 2019; 0 where p is 0 or 1.
     """
     probs = probs.float()
     # The derivative of p log p is infinite at 0, where softmax underflows; the released code adds the same number.
@@ -75,8 +75,7 @@ def weighted_self_information(probs: Tensor) -> Tensor:
 def normalised_entropy(probs: Tensor) -> Tensor:
     """Return the entropy of each pixel as a share of the largest possible, float32 [B, H, W] in 0..1.
 
-    `probs` is [B, C, H, W]. The mean of the map is the loss of MinEnt (Vu et al., CVPR 2019, Eq. 2-3), but that the
-    paper sums over the pixels and the released code takes the mean.
+    `probs` is [B, C, H, W]. The mean of the map is the loss of MinEnt (Vu et al., CVPR 2019).
     """
     return weighted_self_information(probs).sum(dim=1)
 
