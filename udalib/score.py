@@ -118,13 +118,16 @@ class LabelQuality:
     coverage: labelled pixels / pixels with truth.
     precision: float64 [C], of the pixels labelled c, the share that is c.
     recall: float64 [C], of the pixels that are c, labelled or not, the share labelled c.
-    overall_precision, overall_recall: the same with the pixels of all classes pooled.
+    iou: float64 [C], over the labelled pixels alone, hits / (labelled c + labelled pixels that are c - hits): IAST,
+        Table 4.
+    overall_precision, overall_recall: the same as precision and recall, with the pixels of all classes pooled.
     kept: int64 [C], pixels labelled c.
     """
 
     coverage: float
     precision: Tensor
     recall: Tensor
+    iou: Tensor
     overall_precision: float
     overall_recall: float
     kept: Tensor
@@ -145,6 +148,7 @@ def label_quality(pseudo: Tensor, truth: Tensor, num_classes: int) -> LabelQuali
         coverage=(labelled.sum() / with_truth.sum()).item(),
         precision=hits / labelled.sum(dim=0),
         recall=hits / with_truth.sum(dim=1),
+        iou=hits / (labelled.sum(dim=0) + labelled.sum(dim=1) - hits),
         overall_precision=(hits.sum() / labelled.sum()).item(),
         overall_recall=(hits.sum() / with_truth.sum()).item(),
         kept=labelled.sum(dim=0).long(),

@@ -225,6 +225,7 @@ def quality_of(pseudo_labels: Tensor, truth: Tensor, num_classes: int) -> dict[s
         "recall": _plain(quality.overall_recall),
         "class_precision": _plain(quality.precision),
         "class_recall": _plain(quality.recall),
+        "class_iou": _plain(quality.iou),
         "class_share": _plain(quality.kept / quality.kept.sum().clamp(min=1)),
     }
 

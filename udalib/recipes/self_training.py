@@ -4,7 +4,7 @@ predict: the whole image, times a spatial prior (-SP). select: one confidence th
 per class (CBST). train: cross-entropy on both domains. And the control, which trains on without pseudo-labels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from udalib import data, select, train
+from udalib import data, models, select, train
 from udalib.labels import IGNORE
 from udalib.recipes.experiment import Experiment, Optimisation
+
+# From output, labels [B, H, W], names and class weights [C] of one domain's images to a scalar.
+Loss = Callable[[models.Output, Tensor, list[str], Tensor | None], Tensor]
+Stream = Iterable[tuple[Tensor, list[str]]]
 
 STATISTICS = ("target", "frozen")
 MINING = {"none": lambda shares: None, "paper": data.Mining.paper, "official": data.Mining.official}
@@ -120,24 +124,24 @@ PROFILES = {"smoke": {"rounds": 2, "batch_size": 2, "epochs": 0.5}, "quick": {"e
 
 def st(x: Experiment, s: SelfTraining) -> None:
     """Self-training with one threshold for all classes (Eq. 4-5, Algorithm 1)."""
-    _self_train(x, s, lambda portion: select.SelfTraining(portion))
+    self_train(x, s, x.start_network(), lambda portion: select.SelfTraining(portion))
 
 
 def cbst(x: Experiment, s: ClassBalanced) -> None:
     """Class-balanced self-training: one threshold per class (Eq. 6-8, Algorithm 2)."""
-    _self_train(x, s, lambda portion: select.ClassBalanced(portion, variant=s.variant))
+    self_train(x, s, x.start_network(), lambda portion: select.ClassBalanced(portion, variant=s.variant))
 
 
 def st_sp(x: Experiment, s: SpatialPriors) -> None:
     """Self-training with spatial priors from source labels (Table 4)."""
     prior = spatial_prior(x, s)
-    _self_train(x, s, lambda portion: select.SelfTraining(portion, prior))
+    self_train(x, s, x.start_network(), lambda portion: select.SelfTraining(portion, prior))
 
 
 def cbst_sp(x: Experiment, s: ClassBalancedPriors) -> None:
     """Class-balanced self-training with spatial priors (Eq. 9)."""
     prior = spatial_prior(x, s)
-    _self_train(x, s, lambda portion: select.ClassBalanced(portion, prior, s.variant))
+    self_train(x, s, x.start_network(), lambda portion: select.ClassBalanced(portion, prior, s.variant))
 
 
 def control(x: Experiment, s: Rounds) -> None:
@@ -160,17 +164,29 @@ def spatial_prior(x: Experiment, s: SpatialPriors) -> select.SpatialPrior:
     return prior
 
 
-def _self_train(x: Experiment, s: SelfTraining, selector_of: Callable[[float], select.SelfTraining]) -> None:
-    """Predict, select, train, in rounds. selector_of: from a portion to an object with `fit` and `label`."""
-    net = x.start_network()
+def self_train(
+    x: Experiment,
+    s: SelfTraining,
+    net: nn.Module,
+    selector_of: Callable[[float], select.SelfTraining],
+    predict: Callable[[nn.Module, int], Stream] | None = None,
+    loss_of: Callable[[Tensor], Loss] = lambda pseudo_labels: pixel_loss,
+) -> None:
+    """Predict, select, train, in rounds.
+
+    selector_of: from a portion to an object with `fit` and `label`. predict: from a network and the number of a round
+    to a stream of the target's probabilities, the same at every call; by default whole images. loss_of: from the
+    pseudo-labels [N, H, W] of a round to the loss it is trained with.
+    """
+    predict = predict or (lambda net, number: x.predict(net, x.bench.target))
     for number in x.rounds(net, s.rounds):
         portion = s.portion_of(number)
-        selector = selector_of(portion).fit(x.predict(net, x.bench.target))
-        pseudo_labels = torch.cat([selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)])
+        selector = selector_of(portion).fit(predict(net, number))
+        pseudo_labels = torch.cat([selector.label(probs).cpu() for probs, _ in predict(net, number)])
         target = data.PseudoLabelled(x.bench.target, pseudo_labels)
         chosen = _chosen_images(x, s, net)
         mining = MINING[s.mining](selector.shares)
-        curve = train_round(x, s, net, number, Subset(target, chosen), mining)
+        curve = train_round(x, s, net, number, Subset(target, chosen), mining, loss_of(pseudo_labels))
         x.finish_round(
             net,
             number,
@@ -213,10 +229,21 @@ def _chosen_source(x: Experiment, s: Rounds, number: int) -> Dataset:
     return Subset(x.bench.source, order[: max(1, round(share * len(order)))].tolist())
 
 
+def pixel_loss(output: models.Output, labels: Tensor, names: list[str], weight: Tensor | None) -> Tensor:
+    """Cross-entropy of the pixels, whatever the images are called."""
+    return train.cross_entropy(output.logits, labels, weight)
+
+
 def train_round(
-    x: Experiment, s: Rounds, net: nn.Module, number: int, target: Dataset, mining: data.Mining | None = None
+    x: Experiment,
+    s: Rounds,
+    net: nn.Module,
+    number: int,
+    target: Dataset,
+    mining: data.Mining | None = None,
+    loss_of_domain: Loss = pixel_loss,
 ) -> list[tuple[int, float]]:
-    """One round of joint training (Eq. 1): cross-entropy on source labels and on pseudo-labels.
+    """One round of joint training (Eq. 1): the sum of a loss on source labels and the same on pseudo-labels.
 
     The domains pass the network separately and by default only the target moves the running batch-norm
     statistics: statistics of a mixture fit neither domain.
@@ -237,10 +264,11 @@ def train_round(
         source_images, source_labels = x.augmented(batch[0], number, 2 * step, source_mining)
         target_images, target_labels = x.augmented(batch[1], number, 2 * step + 1, mining)
         with train.frozen_statistics(net) if frozen else train.keep_statistics(net):
-            source_logits = net(source_images).logits
+            source_output = net(source_images)
         with train.frozen_statistics(net) if frozen else nullcontext():
-            target_logits = net(target_images).logits
-        source_loss = train.cross_entropy(source_logits, source_labels, source_weights)
-        return source_loss + train.cross_entropy(target_logits, target_labels, target_weights)
+            target_output = net(target_images)
+        return loss_of_domain(source_output, source_labels, batch[0].names, source_weights) + loss_of_domain(
+            target_output, target_labels, batch[1].names, target_weights
+        )
 
     return x.train(net, number, s.plan(steps, s.lr_factor ** (number - 1)), batches, loss)

@@ -15,6 +15,16 @@ def poly(done: float, power: float = 0.9) -> float:
     return (1 - done) ** power
 
 
+def poly_epochs(done: float, epochs: int = 20) -> float:
+    """`poly` at the start of the current one of 20 epochs: the rate falls in steps (Chitta et al. 2018, Eq. 5)."""
+    return poly(math.floor(done * epochs) / epochs)
+
+
+def cosine(done: float, run: float = 2 / 3, last: float = 0.001) -> float:
+    """Two thirds of a half cosine from 1 to 0.001, so that it ends at a quarter: the released code of IAST."""
+    return last + (1 - last) * (1 + math.cos(math.pi * done * run)) / 2
+
+
 def one_cycle(done: float, rise: float = 0.1) -> float:
     """Up along a half cosine for the first tenth, then down to nearly zero (Smith 2018)."""
     if done < rise:
@@ -22,4 +32,10 @@ def one_cycle(done: float, rise: float = 0.1) -> float:
     return (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "poly": poly, "one_cycle": one_cycle}
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "poly": poly,
+    "poly_epochs": poly_epochs,
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+}
