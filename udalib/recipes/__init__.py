@@ -10,7 +10,7 @@ from torch import nn
 
 from udalib import data, models, runs, score, train
 from udalib.device import describe, pick
-from udalib.recipes import baselines, label_study, self_training
+from udalib.recipes import baselines, curriculum, label_study, self_training
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
 
 
@@ -36,6 +36,7 @@ RECIPES = {
     "cbst": Recipe(self_training.cbst, self_training.ClassBalanced, self_training.PROFILES),
     "st-sp": Recipe(self_training.st_sp, self_training.SpatialPriors, self_training.PROFILES),
     "cbst-sp": Recipe(self_training.cbst_sp, self_training.ClassBalancedPriors, self_training.PROFILES),
+    "curriculum": Recipe(curriculum.curriculum, curriculum.Curriculum, curriculum.PROFILES),
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
 }
 # Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.
@@ -122,7 +123,7 @@ def run(
         parts = [run(name, benchmark, profile, seed, root, device, report, k, **overrides) for k in range(pair.folds)]
         return _pooled(identity, parts)
     start = None
-    if hasattr(chosen, "start"):
+    if getattr(chosen, "start", ""):
         start = run(chosen.start, benchmark, profile, seed, root, device, fold=fold)
     elif name in ONE_SIDED and (first := data.first_with(benchmark, ONE_SIDED[name])) != benchmark:
         start = run(name, first, profile, seed, root, device, **overrides)

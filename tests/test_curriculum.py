@@ -1,0 +1,102 @@
+"""The recipe of Chitta et al.; its masks, schedules and penalty are tested in test_curriculum_parts.py."""
+
+import pytest
+import torch
+
+from udalib import recipes, train
+from udalib.data import Batch
+from udalib.models import Output
+from udalib.recipes.curriculum import agreement_quality, borders
+
+
+def silent(text):
+    pass
+
+
+def run(**settings):
+    return recipes.run("curriculum", profile="smoke", seed=0, report=silent, **settings)
+
+
+def test_a_smoke_run_records_epochs_and_agreement():
+    last = run().rounds[-1]
+    assert len(last["epochs"]) == 4 and [entry["epoch"] for entry in last["agreement"]] == [0, 1, 2, 3, 4]
+    for entry in last["agreement"]:
+        assert 0 <= entry["easy"] <= 1 and entry["hard_border"] is None or 0 <= entry["hard_border"] <= 1
+    assert 0 <= last["miou"] <= 1
+
+
+def test_only_hard_source_pixels_are_kept_once_the_ramp_is_over():
+    for epoch in run(first_share=1.0, last_share=1.0).rounds[-1]["epochs"][2:]:
+        assert epoch["source_kept"] == pytest.approx(epoch["source_hard"]) and epoch["target_kept"] is None
+
+
+def test_without_mining_all_pixels_are_kept():
+    for epoch in run(easy_mining=False, hard_mining=False).rounds[-1]["epochs"]:
+        assert epoch["source_kept"] in (1, None) and epoch["target_kept"] in (1, None)
+
+
+def test_easy_mining_keeps_the_easy_target_pixels():
+    for epoch in run(first_share=0.0, last_share=0.0).rounds[-1]["epochs"]:
+        assert epoch["target_kept"] == pytest.approx(1 - epoch["target_hard"]) and epoch["source_kept"] is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"weights": "paper", "normalise": "all", "average": "probs", "easy": "agree_and_correct"},
+        {"weights": "none", "similarity": "inner", "similar_weights": "all", "reading": "ratio"},
+    ],
+)
+def test_every_reading_of_the_paper_runs(settings):
+    assert 0 <= run(**settings).miou <= 1
+
+
+def test_the_encoder_can_start_from_another_recipe():
+    result = run(start="source", lr=0.0, penalty=0.0)
+    before = train.load(recipes.run("source", profile="smoke", seed=0, report=silent).weights())
+    after = train.load(result.weights())
+    assert torch.equal(before["stage3.0.first.0.weight"], after["stage3.0.first.0.weight"])
+    assert result.record["start"].startswith("source-")
+
+
+def test_unusable_settings_are_refused():
+    with pytest.raises(ValueError, match="no weights 'gold'; choose one of: none, paper, source"):
+        run(weights="gold")
+    with pytest.raises(ValueError, match="3 steps make no 4 epochs"):
+        run(steps=3)
+
+
+class Toy(torch.nn.Module):
+    """Two decoders that predict what the first two channels of the image say."""
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        each = torch.stack([torch.nn.functional.one_hot(images[:, e].long(), 3).permute(0, 3, 1, 2) for e in (0, 1)])
+        return Output(each.float().mean(dim=0), aux=each.float() * torch.tensor([2.0, 1.0]).view(2, 1, 1, 1, 1))
+
+
+def test_agreement_quality_by_hand():
+    truth = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    truth[:, :, 4:] = 1
+    truth[:, 0, 0] = 255
+    images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    images[:, :2, :, 4:] = 1
+    images[:, 1, :, 3] = 2  # the second decoder differs in a column next to the border, where the first one is right
+    images[:, :2, 7, 7] = 2  # both are wrong in a corner
+    found = agreement_quality(Toy(), [Batch(images, truth, ["a"])])
+    assert found["easy"] == pytest.approx(55 / 63) and found["hard_precision"] == 1
+    assert found["easy_precision"] == pytest.approx(54 / 55) and found["hard_border"] == 1
+    near = [(y, x) for y in range(8) for x in range(8) if 2 <= x <= 5 or (y <= 2 and x <= 2)]
+    assert found["border"] == pytest.approx((len(set(near)) - 1) / 63)
+
+
+def test_borders_are_two_pixels_wide_to_either_side():
+    labels = torch.zeros(1, 9, 9, dtype=torch.uint8)
+    labels[0, 4, 4] = 7
+    expected = torch.zeros(1, 9, 9, dtype=torch.bool)
+    expected[0, 2:7, 2:7] = True
+    assert torch.equal(borders(labels), expected)
+    assert not borders(torch.full((1, 5, 5), 255)).any()
