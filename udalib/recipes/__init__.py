@@ -10,7 +10,7 @@ from torch import nn
 
 from udalib import data, models, runs, score, train
 from udalib.device import describe, pick
-from udalib.recipes import baselines, curriculum, label_study, self_training
+from udalib.recipes import adversarial, baselines, curriculum, instance_adaptive, label_study, self_training
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
 
 
@@ -37,6 +37,10 @@ RECIPES = {
     "st-sp": Recipe(self_training.st_sp, self_training.SpatialPriors, self_training.PROFILES),
     "cbst-sp": Recipe(self_training.cbst_sp, self_training.ClassBalancedPriors, self_training.PROFILES),
     "curriculum": Recipe(curriculum.curriculum, curriculum.Curriculum, curriculum.PROFILES),
+    "adaptseg": Recipe(adversarial.adaptseg, adversarial.Adversarial, adversarial.PROFILES),
+    "advent": Recipe(adversarial.advent, adversarial.Adversarial, adversarial.PROFILES),
+    "minent": Recipe(adversarial.minent, adversarial.Aligned, adversarial.PROFILES),
+    "iast": Recipe(instance_adaptive.iast, instance_adaptive.InstanceAdaptive, instance_adaptive.PROFILES),
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
 }
 # Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.

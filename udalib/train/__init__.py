@@ -15,10 +15,12 @@ from udalib.train.checkpoints import load, save
 from udalib.train.curriculum import decoder_similarity, drop_share, source_share
 from udalib.train.loop import Plan, fit, make_fabric
 from udalib.train.losses import cross_entropy
+from udalib.train.regularisers import NORMALISE, entropy, flatness
 from udalib.train.schedules import SCHEDULES
 
 __all__ = [
     "GANS",
+    "NORMALISE",
     "SCHEDULES",
     "SOURCE",
     "TARGET",
@@ -29,7 +31,9 @@ __all__ = [
     "decoder_similarity",
     "discriminator_loss",
     "drop_share",
+    "entropy",
     "fit",
+    "flatness",
     "frozen_statistics",
     "keep_statistics",
     "load",

@@ -1,0 +1,84 @@
+"""Recipes of alignment; the losses and discriminators are tested in test_adversarial.py."""
+
+import pytest
+import torch
+
+from udalib import models, recipes, train
+from udalib.recipes.adversarial import WINDOWS, Players, _right, history
+
+
+def silent(text):
+    pass
+
+
+def run(name, **settings):
+    return recipes.run(name, profile="smoke", seed=0, report=silent, **settings)
+
+
+@pytest.mark.parametrize("name", ["adaptseg", "advent"])
+def test_a_smoke_run_records_the_game(name):
+    result = run(name)
+    game = result.rounds[-1]["game"]
+    assert 0 <= result.miou <= 1 and len(game["accuracy"]) == len(game["losses"]) == 4
+    assert all(0 <= accuracy <= 1 for accuracy in game["accuracy"])
+    keys = train.load(result.record_path.parent / "discriminator.pt")
+    models.OutputDiscriminator(19, width=16).load_state_dict(keys)
+
+
+@pytest.mark.parametrize("settings", [{"gan": "least_squares"}, {"game": "minmax"}])
+def test_the_other_forms_of_the_game_run(settings):
+    assert 0 <= run("adaptseg", **settings).miou <= 1
+
+
+def test_minent_needs_no_discriminator():
+    result = run("minent")
+    assert 0 <= result.miou <= 1 and not (result.record_path.parent / "discriminator.pt").exists()
+
+
+def test_without_a_weight_the_discriminator_does_not_touch_the_network():
+    ours, other = (train.load(run("adaptseg", weight=0.0, discriminator_lr=lr).weights()) for lr in (1e-4, 1e-2))
+    assert all(torch.equal(ours[key], other[key]) for key in ours)
+    aligned = train.load(run("adaptseg", weight=1.0).weights())
+    assert not all(torch.equal(ours[key], aligned[key]) for key in ours)
+
+
+def test_unknown_games_are_refused():
+    with pytest.raises(ValueError, match="no game 'chess'; choose one of: non_saturating, minmax"):
+        run("adaptseg", game="chess")
+    with pytest.raises(ValueError, match="no gan 'wgan'; choose one of: vanilla, least_squares"):
+        run("advent", gan="wgan")
+
+
+class Mean(torch.nn.Module):
+    def forward(self, maps):
+        return maps.mean(dim=(1, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize(("gan", "border"), [("vanilla", 0.0), ("least_squares", 0.5)])
+def test_right_scores_are_counted_by_hand(gan, border):
+    source = torch.tensor([border + 1, border - 1, border + 0.1]).view(3, 1, 1, 1)
+    target = torch.tensor([border - 1, border + 1]).view(2, 1, 1, 1)
+    assert _right(Mean(), source, target, gan).tolist() == [3, 5]
+
+
+def test_history_warns_of_a_game_that_went_wrong():
+    players = Players(torch.nn.Identity(), torch.nn.Identity())
+    players.losses += torch.tensor([1.0, 0.7, 0.7]) * 5
+    players.scores += torch.tensor([80, 100])
+    assert history(players.losses, players.scores, 100)["warnings"] == []
+    assert history(players.losses, players.scores, 100)["losses"][0] == pytest.approx([1.0, 0.7, 0.7])
+    players.scores[: WINDOWS // 2] = torch.tensor([51, 100])
+    assert "at chance in 10 of 20" in history(players.losses, players.scores, 100)["warnings"][0]
+    players.scores[:] = torch.tensor([100, 100])
+    players.losses[-1, 0] = 20.0
+    never, grew = history(players.losses, players.scores, 100)["warnings"]
+    assert "never wrong in 20 of 20" in never and "grew from 1.00 to 4.00" in grew
+
+
+def test_history_of_a_training_shorter_than_its_windows():
+    players = Players(torch.nn.Identity(), torch.nn.Identity())
+    window = torch.arange(3) * WINDOWS // 3
+    players.losses[window] += 2.0
+    players.scores[window] += torch.tensor([6, 8])
+    found = history(players.losses, players.scores, 3)
+    assert found["accuracy"] == [0.75] * 3 and found["losses"] == [[2.0] * 3] * 3

@@ -1,0 +1,164 @@
+"""Instance adaptive self-training (IAST): Mei et al., ECCV 2020.
+
+predict: the whole image. select: thresholds per class that follow the images. train: on the target alone, with a
+regulariser for the pixels that have a label and another for those that have none. Any recipe can come before it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
+
+from udalib import data, select, train
+from udalib.labels import IGNORE
+from udalib.recipes.experiment import Experiment, Optimisation
+
+SELECTORS = ("instance", "class_balanced", "constant")
+ORDERS = ("dataset", "random")
+LABELLERS = ("last", "middle")
+UNLABELLED = 254  # in training labels: a pixel of the image whose label is not believed; 255 lies outside the image
+KEPT_ROWS = 50  # of the thresholds' trajectory, in the record
+
+
+@dataclass(frozen=True)
+class InstanceAdaptive(Optimisation):
+    """Values are the paper's, or as said.
+
+    start: the recipe before ("warm-up"): any that is not self-training in the paper, its own by default.
+    rounds, epochs: of labelling and training; the paper has 3 and 4, the released code takes about 8 passes over the
+        target in each.
+    selector: of pseudo-labels: "instance", or its rivals in the paper, "class_balanced" (`select.ClassBalanced` of
+        `portion`) and "constant" (one threshold for all that keeps `portion`; the paper's kept 38.6 %).
+    alpha, beta, gamma, variant: of `select.InstanceAdaptive`. alpha_step: added in each further round; the released
+        code has 0.05.
+    order: in which the thresholds meet the images: as in the dataset, or a random one that the seed decides (released
+        code).
+    labeller: the network that labels in the second round and after: that of the "last" step, or of the "middle" of the
+        round before (released code). For the first round the released code chooses a checkpoint by the labels of the
+        validation set, which we don't.
+    entropy, flatness, normalise: weights of the two regularisers and how they are averaged, see `train.entropy`.
+    source_weight: of the cross-entropy on the source, 0 in the paper; then the source is not even read.
+    lr, optimiser, batch_size: ours, as for the other recipes in rounds; the paper takes Adam with 2.5e-5 and 6 images.
+        schedule: constant; "cosine" is that of the released code. lr_factor: of each further round, about 0.82 there.
+    test_scales: the last network is also tested on images of these scales, mirrored or not: widths of 1024, 1280, 1536,
+        1800 and 2048 for images of 2048.
+    """
+
+    start: str = "adaptseg"
+    rounds: int = 3
+    epochs: float = 2
+    selector: str = "instance"
+    portion: float = 0.2
+    alpha: float = 0.2
+    alpha_step: float = 0.0
+    beta: float = 0.9
+    gamma: float = 8.0
+    variant: str = "paper"
+    order: str = "dataset"
+    labeller: str = "last"
+    entropy: float = 3.0
+    flatness: float = 0.1
+    normalise: str = "elements"
+    source_weight: float = 0.0
+    lr: float = 1.5e-4
+    schedule: str = "constant"
+    lr_factor: float = 1.0
+    test_scales: tuple[float, ...] = (0.5, 0.625, 0.75, 0.88, 1.0)
+
+    def __post_init__(self):
+        tables = {"selector": SELECTORS, "order": ORDERS, "labeller": LABELLERS, "normalise": train.NORMALISE}
+        for field, table in tables.items():
+            if (value := getattr(self, field)) not in table:
+                raise ValueError(f"There is no {field} {value!r}; choose one of: {', '.join(table)}.")
+        self.new_selector(1)  # refuses unusable parameters before anything is computed
+
+    def new_selector(self, number: int) -> Any:
+        """The selector of a round, not yet fitted."""
+        if self.selector == "class_balanced":
+            return select.ClassBalanced(self.portion)
+        if self.selector == "constant":
+            return select.SelfTraining(self.portion)
+        return select.InstanceAdaptive(self.alpha + (number - 1) * self.alpha_step, self.beta, self.gamma, self.variant)
+
+
+PROFILES = {"smoke": {"rounds": 2, "batch_size": 2, "epochs": 0.5}, "quick": {"epochs": 1}}
+
+
+def iast(x: Experiment, s: InstanceAdaptive) -> None:
+    """Instance adaptive self-training on the target alone (Algorithm 1, Eq. 3)."""
+    net = x.start_network()
+    for number in x.rounds(net, s.rounds):
+        pseudo_labels, facts = _label(x, s, _labeller(x, s, net, number), number)
+        target = data.PseudoLabelled(x.bench.target, torch.where(pseudo_labels == IGNORE, UNLABELLED, pseudo_labels))
+        curve = _train_round(x, s, net, number, target)
+        last = number == s.rounds
+        x.finish_round(net, number, pseudo_labels, scales=s.test_scales if last else (), curve=curve, **facts)
+
+
+def _labeller(x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int) -> nn.Module:
+    if s.labeller == "last" or number == 1:
+        return net
+    labeller = x.fresh_network()
+    labeller.load_state_dict(train.load(_middle(x, number - 1), x.device))
+    return labeller
+
+
+def _middle(x: Experiment, number: int):
+    """File of the network in the middle of a round."""
+    return x.run.folder / f"round{number}.middle.pt"
+
+
+def _label(x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int) -> tuple[Tensor, dict[str, Any]]:
+    """The round's pseudo-labels, uint8 [N, H, W] in the dataset's order, and what the record says about them."""
+    selector, count = s.new_selector(number), len(x.bench.target)
+    if s.selector != "instance":
+        selector.fit(x.predict(net, x.bench.target))
+        labels = torch.cat([selector.label(probs).cpu() for probs, _ in x.predict(net, x.bench.target)])
+        return labels, {"thresholds": torch.as_tensor(selector.thresholds).tolist()}
+    order = torch.arange(count)
+    if s.order == "random":
+        order = torch.randperm(count, generator=data.seeded(x.bench.seed, number))
+    labels = torch.empty(count, *x.bench.size, dtype=torch.uint8)
+    done = 0
+    for probs, names in x.predict(net, Subset(x.bench.target, order.tolist())):
+        labels[order[done : done + len(names)]] = selector.label(probs, names).cpu()
+        done += len(names)
+    rows = torch.linspace(0, count - 1, min(KEPT_ROWS, count)).round().long()
+    train.save({"order": order, "thresholds": selector.trajectory}, x.run.folder / f"thresholds{number}.pt")
+    return labels, {
+        "thresholds": selector.thresholds.tolist(),
+        "alpha": selector.alpha,
+        "trajectory": {"images": rows.tolist(), "thresholds": selector.trajectory[rows].tolist()},
+    }
+
+
+def _train_round(
+    x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int, target: Dataset
+) -> list[tuple[int, float]]:
+    """One round on the target (Eq. 3), and on the source where it has a weight."""
+    steps = max(1, round(s.epochs * len(target) / s.batch_size))
+    weights = x.class_weights(x.bench.source, s.class_weight) if s.source_weight else None
+
+    def batches(start: int) -> Iterator[tuple[data.Batch, ...]]:
+        domains = [target, x.bench.source] if s.source_weight else [target]
+        return zip(*(x.draw(domain, s.batch_size, number, steps)(start) for domain in domains), strict=True)
+
+    def loss(wrapped: nn.Module, batch: tuple[data.Batch, ...], step: int) -> Tensor:
+        if s.labeller == "middle" and step == steps // 2:
+            train.save(net.state_dict(), _middle(x, number))
+        total = 0.0
+        if s.source_weight:
+            images, labels = x.augmented(batch[1], number, 2 * step)
+            with train.keep_statistics(net):
+                total = s.source_weight * train.cross_entropy(wrapped(images).logits, labels, weights)
+        images, labels = x.augmented(batch[0], number, 2 * step + 1)
+        logits = wrapped(images).logits
+        believed, doubted = labels < UNLABELLED, labels == UNLABELLED
+        total += train.cross_entropy(logits, torch.where(believed, labels, IGNORE))
+        total += s.flatness * train.flatness(logits, believed, s.normalise)
+        return total + s.entropy * train.entropy(logits, doubted, s.normalise)
+
+    return x.train(net, number, s.plan(steps, s.lr_factor ** (number - 1)), batches, loss)
