@@ -70,12 +70,22 @@ rule all:
 
 def start(wildcards):
     """The run that a recipe starts from comes first, so that no job waits for another one's lock."""
-    before = {"recipe": "source", "benchmark": wildcards.benchmark}
+    before = {"recipe": started_from(wildcards), "benchmark": wildcards.benchmark}
     if first := trained_on(wildcards.benchmark, wildcards.recipe):
         before = {"recipe": wildcards.recipe, "benchmark": first}
         if before["benchmark"] == wildcards.benchmark:
             return []
+    if not before["recipe"]:
+        return []
     return RECORD.format(**{**dict(wildcards.items()), **before, "settings": ""})
+
+
+def started_from(wildcards):
+    """The recipe that a run's recipe starts from: its setting `start`; empty if it has none."""
+    from udalib import recipes
+
+    chosen = dict(pair.split("=") for pair in wildcards.settings.split(",")[1:])
+    return chosen.get("start", getattr(recipes.settings(wildcards.recipe, PROFILE), "start", ""))
 
 
 @cache

@@ -30,35 +30,46 @@ PROFILES: dict[str, dict] = {}
 
 
 def label_study(x: Experiment, s: LabelStudy) -> None:
-    """Quality of the labels of ST and CBST, without and with spatial priors, on one network's predictions."""
+    """Quality of the labels of ST and CBST, without and with spatial priors, on one network's predictions.
+
+    The prior "oracle" is counted from the target's own labels, class-normalised: what a prior could do at most, had
+    source and target been seen from the same places.
+    """
     net = x.start_network()
     some = Subset(x.bench.target, range(min(s.images, len(x.bench.target))))
     oracle = x.bench.oracle().target
     truth = torch.stack([oracle[index].label for index in some.indices])
-    source_labels = [x.bench.source[index].label for index in range(len(x.bench.source))]
     height, width = x.bench.size
     priors = {
-        normalise: select.SpatialPrior.from_labels(
-            source_labels, len(x.bench.classes), (height, width), s.kernel * height, normalise=normalise
+        name: select.SpatialPrior.from_labels(
+            (labelled[index].label for index in range(len(labelled))),
+            len(x.bench.classes),
+            (height, width),
+            s.kernel * height,
+            normalise=normalise,
         )
-        for normalise in ("class", "pixel")
+        for name, labelled, normalise in (
+            ("class", x.bench.source, "class"),
+            ("pixel", x.bench.source, "pixel"),
+            ("oracle", oracle, "class"),
+        )
     }
     selectors = {}
     for portion in s.portions:
         selectors["ST", "", portion] = select.SelfTraining(portion)
         selectors["CBST", "", portion] = select.ClassBalanced(portion)
-        for normalise, prior in priors.items():
-            selectors["ST-SP", normalise, portion] = select.SelfTraining(portion, prior)
-            selectors["CBST-SP", normalise, portion] = select.ClassBalanced(portion, prior)
+        for name, prior in priors.items():
+            selectors["ST-SP", name, portion] = select.SelfTraining(portion, prior)
+            selectors["CBST-SP", name, portion] = select.ClassBalanced(portion, prior)
     for number in x.rounds(net, 1):
         # All selections see the same predictions: 1 GB at most here, kept rather than computed a dozen times.
         predictions = list(x.predict(net, some))
         study = []
-        for (method, normalise, portion), selector in selectors.items():
+        for (method, prior, portion), selector in selectors.items():
             selector.fit(predictions)
             labels = torch.cat([selector.label(probs).cpu() for probs, _ in predictions])
-            facts = {"selection": method, "normalise": normalise, "portion": portion}
+            facts = {"selection": method, "prior": prior, "portion": portion}
             shares = selector.shares.tolist()
             study.append({**facts, "predicted_share": shares, **quality_of(labels, truth, len(x.bench.classes))})
-            x.report(f"labels of {method} {normalise} at {portion}")
+            x.report(f"labels of {method} {prior} at {portion}")
         x.finish_round(net, number, study=study)
