@@ -7,6 +7,7 @@ import pytest
 from test_tables import runs_of
 
 from udalib import claims, tables
+from udalib.labels import CITYSCAPES
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,16 @@ def test_differences_of_rows_beside_those_of_the_paper(tmp_path):
     assert "* profile: quick" in text and "Table `cross_city` has not been made yet." in text
 
 
+def test_the_curriculums_steps_are_differences_of_neighbouring_rows():
+    """mIoU 30, 32, 33, 38, 39: target easy mining adds 5, at most 2 the others; pixel accuracy rises by 10, not 2."""
+    miou = dict(zip(tables.ABLATION, (30, 32, 33, 38, 39), strict=True))
+    figures = {row: {"mIoU": np.array([value, value]), "pixel accuracy": np.full(2, 60)} for row, value in miou.items()}
+    figures["self-training"]["pixel accuracy"] = np.full(2, 70)
+    first, *_ = claims.LEDGERS["curriculum"].claims
+    *steps, easy, pixels = (comparison.measure(figures).tolist() for comparison in first.comparisons)
+    assert steps == [[2, 2], [1, 1], [5, 5], [1, 1]] and easy == [3, 3] and pixels == [8, 8]
+
+
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
     """Last rounds of CBST-SP: 40, 41, 42, 41, a spread of 2; of ST-SP: 30, 33, 36, 35, a spread of 6.
 
@@ -98,14 +109,16 @@ def test_no_gain_is_claimed_where_the_viewpoints_differ(tmp_path):
     assert lines["B6", "CBST at 0.5, game-city, against zero", "rare share"]["verdict"] == "undecided"
 
 
-def test_every_comparison_finds_its_rows_and_columns():
-    needed = {c.table for claim in claims.LEDGERS["class_balance"].claims for c in claim.comparisons}
+@pytest.mark.parametrize("name", claims.LEDGERS)
+def test_every_comparison_finds_its_rows_and_columns(name):
+    needed = {c.table for claim in claims.LEDGERS[name].claims for c in claim.comparisons}
     assert needed <= set(tables.TABLES)
-    for claim in claims.LEDGERS["class_balance"].claims:
+    for claim in claims.LEDGERS[name].claims:
         for comparison in claim.comparisons:
             table = tables.find(comparison.table)
-            figures = {row.label: {total: np.arange(3.0) for total in table.totals} for row in table.rows}
-            assert comparison.measure(figures).shape == (3,) and comparison.column in table.totals
+            columns = table.totals + (CITYSCAPES.names if "mIoU" in table.totals else ())
+            figures = {row.label: {column: np.arange(3.0) for column in columns} for row in table.rows}
+            assert comparison.measure(figures).shape == (3,) and comparison.column in columns
             assert {*comparison.rows} <= {row.label for row in table.rows}
 
 

@@ -19,8 +19,8 @@ def run(**settings):
 
 def test_a_smoke_run_records_epochs_and_agreement():
     last = run().rounds[-1]
-    assert len(last["epochs"]) == 4 and [entry["epoch"] for entry in last["agreement"]] == [0, 1, 2, 3, 4]
-    for entry in last["agreement"]:
+    assert len(last["epochs"]) == 4 and [entry["epoch"] for entry in last["study"]] == [0, 1, 2, 3, 4]
+    for entry in last["study"]:
         assert 0 <= entry["easy"] <= 1 and entry["hard_border"] is None or 0 <= entry["hard_border"] <= 1
     assert 0 <= last["miou"] <= 1
 

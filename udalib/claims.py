@@ -6,6 +6,7 @@ turns a ledger into `NAME.csv` (a line per comparison) and `NAME.md` (for readin
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -121,7 +122,138 @@ def _growth(figures: Figures, method: str) -> np.ndarray:
 
 _BENCHMARKS = ("game-city", "synth-city")
 
+
+def _steps(figures: Figures) -> np.ndarray:
+    """What each row of the curriculum's ablation adds to the row before, [rows - 1, seeds] of mIoU."""
+    return np.diff(np.stack([figures[row]["mIoU"] for row in tables.ABLATION]), axis=0)
+
+
+def _easy_mining_beyond_the_others(figures: Figures) -> np.ndarray:
+    steps = _steps(figures)
+    easy = list(tables.ABLATION).index("+ target easy mining") - 1
+    return steps[easy] - np.delete(steps, easy, axis=0).max(axis=0)
+
+
+def _pixels_beyond_classes(figures: Figures) -> np.ndarray:
+    gains = {
+        column: figures["self-training"][column] - figures[tables.TWO_DECODERS][column]
+        for column in ("pixel accuracy", "mIoU")
+    }
+    return gains["pixel accuracy"] - gains["mIoU"]
+
+
+def _gain_on_dashcam(figures: Figures, benchmark: str) -> np.ndarray:
+    return figures[f"+ source hard mining, {benchmark}"]["mIoU"] - figures[f"self-training, {benchmark}"]["mIoU"]
+
+
+def _agreement(text: str, one: str, other: str) -> Comparison:
+    """Two columns of the last row of table agreement."""
+    last = tables.agreement_label(tables.AGREEMENT_EPOCHS[-1])
+    return Comparison(text, "agreement", one, "+", lambda figures: figures[last][one] - figures[last][other])
+
+
 LEDGERS = {
+    "curriculum": Ledger(
+        "The curriculum of two decoders: the paper's claims",
+        (
+            Claim(
+                "C1",
+                "Self-training, a weighted loss, target easy mining and source hard mining each add to what was there "
+                "before; target easy mining adds most; self-training helps pixel accuracy more than mIoU.",
+                papers.cite(tables.CHITTA_GTA5),
+                (
+                    *(_difference("curriculum", one, other) for other, one in itertools.pairwise(tables.ABLATION)),
+                    Comparison(
+                        "what target easy mining adds, minus the largest of the other steps",
+                        "curriculum",
+                        "mIoU",
+                        "+",
+                        _easy_mining_beyond_the_others,
+                    ),
+                    Comparison(
+                        f"self-training minus {tables.TWO_DECODERS}: gain of pixel accuracy minus gain of mIoU",
+                        "curriculum",
+                        "pixel accuracy",
+                        "+",
+                        _pixels_beyond_classes,
+                    ),
+                ),
+            ),
+            Claim(
+                "C2",
+                "Plain self-training gives up traffic lights, traffic signs and riders, and target easy mining brings "
+                "the lights and the signs back.",
+                papers.cite(tables.CHITTA_GTA5),
+                (
+                    *(
+                        _difference("curriculum", "self-training", tables.TWO_DECODERS, "-", column)
+                        for column in ("traffic light", "traffic sign", "rider")
+                    ),
+                    *(
+                        _difference("curriculum", "+ target easy mining", "self-training", "+", column)
+                        for column in ("traffic light", "traffic sign")
+                    ),
+                ),
+            ),
+            Claim(
+                "C3",
+                "Trains, motorcycles and bicycles are never recognised (an IoU of 0.0), whatever is added.",
+                papers.cite(tables.CHITTA_GTA5),
+                tuple(
+                    Comparison(
+                        f"{column} in row {row!r}, against zero",
+                        "curriculum",
+                        column,
+                        "not +",
+                        lambda figures, row=row, column=column: figures[row][column],
+                    )
+                    for column in ("train", "motorcycle", "bicycle")
+                    for row in ("self-training", "+ source hard mining")
+                ),
+            ),
+            Claim(
+                "C4",
+                "On dashcam images the curriculum gains over self-training, and more so from a synthetic source.",
+                papers.cite(tables.CHITTA_BDD),
+                (
+                    *(
+                        _difference(
+                            "curriculum_dashcam", f"+ source hard mining, {benchmark}", f"self-training, {benchmark}"
+                        )
+                        for benchmark in ("game-dashcam", "city-dashcam")
+                    ),
+                    Comparison(
+                        "gain from game minus gain from city",
+                        "curriculum_dashcam",
+                        "mIoU",
+                        "+",
+                        lambda figures: (
+                            _gain_on_dashcam(figures, "game-dashcam") - _gain_on_dashcam(figures, "city-dashcam")
+                        ),
+                    ),
+                ),
+            ),
+            Claim(
+                "C5",
+                "Where the decoders agree, labels are more often right than where they differ; they differ at the "
+                "borders of classes, and less and less as training goes on.",
+                "Chitta et al., Adaptive Semantic Segmentation with a Strategic Curriculum of Proxy Labels, 2018 "
+                "(an argument without figures)",
+                (
+                    _agreement(
+                        "precision of easy minus of hard pixels, last epoch", "easy precision", "hard precision"
+                    ),
+                    _agreement("border among hard minus among all pixels, last epoch", "hard border", "border"),
+                    _difference(
+                        "agreement",
+                        tables.agreement_label(tables.AGREEMENT_EPOCHS[-1]),
+                        tables.agreement_label(tables.AGREEMENT_EPOCHS[0]),
+                        column="easy",
+                    ),
+                ),
+            ),
+        ),
+    ),
     "class_balance": Ledger(
         "Class-balanced self-training: the paper's claims",
         (
@@ -234,7 +366,7 @@ LEDGERS = {
                 ),
             ),
         ),
-    )
+    ),
 }
 
 

@@ -7,6 +7,7 @@ was made from).
 
 import csv
 import io
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -25,8 +26,8 @@ Record = dict[str, Any]
 class Row:
     """Our runs of a recipe on a benchmark, one per seed, among them only those that have these settings.
 
-    test: another test of the same network, "multi_scale". study: of a run that judges several selections of labels,
-    the one entry with these values.
+    test: another test of the same network, "multi_scale". study: of a run that judges labels in several ways, or at
+    several times, the one entry with these values.
     """
 
     label: str
@@ -101,6 +102,11 @@ _TOTALS: dict[str, Callable[[dict[str, Any]], float]] = {
     "class recall": lambda scores: _mean(scores["class_recall"]),
     "distance": lambda scores: _distance(scores["class_share"], scores["predicted_share"]),
     "rare share": lambda scores: float(np.array(scores["class_share"])[_rare(scores["predicted_share"])].sum()),
+    "easy": lambda scores: scores["easy"],
+    "easy precision": lambda scores: scores["easy_precision"],
+    "hard precision": lambda scores: scores["hard_precision"],
+    "border": lambda scores: scores["border"],
+    "hard border": lambda scores: scores["hard_border"],
 }
 # What a paper's table calls a column, where it has it.
 PRINTED = {"mIoU": "mIoU", "mIoU*": "mIoU_star", "pixel accuracy": "pixel_acc"}
@@ -132,9 +138,24 @@ LABELS = {
     "cbst": "CBST",
     "st-sp": "ST-SP",
     "cbst-sp": "CBST-SP",
+    "adaptseg": "AdaptSegNet",
+    "advent": "ADVENT",
+    "minent": "MinEnt",
+    "iast": "IAST",
     "oracle": "oracle",
 }
-_PRINTED_METHODS = {"source-only": "Source only", "CBST-SP, multi-scale": "CBST-SP+MST"}
+_PRINTED_METHODS = {
+    "source-only": "Source only",
+    "CBST-SP, multi-scale": "CBST-SP+MST",
+    "self-training": "Self-training",
+    "+ weighted loss": "Self-training + weighted loss",
+    "+ target easy mining": "Self-training + weighted loss + target easy mining",
+    "+ source hard mining": "Self-training + weighted loss + target easy mining + source hard mining",
+    "curriculum": "Strategic curriculum",
+    "oracle": "Target labels",
+    "AdaptSegNet": "AdaptSegNet [27]",
+    "ADVENT": "AdvEnt [29]",
+}
 _MULTI_SCALE = Row("CBST-SP, multi-scale", "cbst-sp", test="multi_scale")
 _PAIRED = (("ST", "control"), ("CBST", "ST"), ("CBST", "control"))
 STUDY_PORTIONS = (0.2, 0.5)
@@ -200,7 +221,34 @@ def _study_differences(benchmark: str) -> tuple[tuple[str, str], ...]:
     )
 
 
+# The ablation of Chitta et al., Table 1: what each row has, all named, so that no row takes another one's runs.
+TWO_DECODERS = "two decoders, source-only"
+ABLATION = {
+    label: {"first_share": first, "last_share": last, "weights": weights, "easy_mining": easy, "hard_mining": hard}
+    for label, first, last, weights, easy, hard in (
+        (TWO_DECODERS, 1.0, 1.0, "none", False, False),
+        ("self-training", 0.9, 0.1, "none", False, False),
+        ("+ weighted loss", 0.9, 0.1, "source", False, False),
+        ("+ target easy mining", 0.9, 0.1, "source", True, False),
+        ("+ source hard mining", 0.9, 0.1, "source", True, True),
+    )
+}
+
+
+AGREEMENT_EPOCHS = (1, 5, 10, 15, 20)
+
+
+def agreement_label(epoch: int) -> str:
+    return f"after epoch {epoch}"
+
+
+def _ablation_rows(*labels: str, benchmark: str = "game-city", place: str = "") -> tuple[Row, ...]:
+    return tuple(Row(label + place, "curriculum", benchmark, ABLATION[label]) for label in labels)
+
+
 TOWNS = ("Rome", "Rio", "Tokyo", "Taipei")
+CHITTA_GTA5 = "000_chitta_table1_gta5_cityscapes"
+CHITTA_BDD = "000_chitta_table2_bdd"
 CBST_NTHU = "001_cbst_table1_cityscapes_nthu"
 CBST_SYNTHIA = "001_cbst_table2_synthia_cityscapes"
 CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
@@ -320,6 +368,79 @@ TABLES = {
             totals=("round 1", "round 2", "mIoU", "pixel accuracy"),
             note="A row is named by the portion of the first round and by what each further round adds. "
             "Round 1 and round 2 are the mIoU after those rounds; everything else is after the last.",
+        ),
+        Table(
+            name="curriculum",
+            title="The curriculum of two decoders",
+            rows=(*_rows("source adabn"), *_ablation_rows(*ABLATION), *_rows("oracle")),
+            differences=(
+                ("self-training", TWO_DECODERS),
+                *itertools.pairwise(list(ABLATION)[:0:-1]),
+                ("+ source hard mining", TWO_DECODERS),
+                ("oracle", "source-only"),
+            ),
+            paper=(
+                *_paper(CHITTA_GTA5, "game-city", "ResNet-18 + PPM (paper)", "source-only"),
+                *_paper(
+                    CHITTA_GTA5, "game-city", "ResNet-18 + 2xPPM", *[row for row in ABLATION if row != TWO_DECODERS]
+                ),
+                *_paper(CHITTA_GTA5, "game-city", "ResNet-18 + PPM (paper)", "oracle"),
+            ),
+            note="Source-only, AdaBN and the oracle have one decoder. The row of two sees the source alone: it "
+            "is the control of the rows below it, each of which adds something to the row above. The weights of the "
+            "loss are those of the source's class shares, which need no target label; the paper doubled those of six "
+            "classes that it chose on the labels of its validation set.",
+        ),
+        Table(
+            name="agreement",
+            title="Agreement of two decoders",
+            rows=tuple(
+                Row(
+                    agreement_label(epoch),
+                    "curriculum",
+                    settings=ABLATION["+ source hard mining"],
+                    study={"epoch": epoch},
+                )
+                for epoch in AGREEMENT_EPOCHS
+            ),
+            differences=((agreement_label(AGREEMENT_EPOCHS[-1]), agreement_label(AGREEMENT_EPOCHS[0])),),
+            totals=("easy", "easy precision", "hard precision", "border", "hard border"),
+            note="Easy pixels of the target's training images are those on which the decoders agree, hard ones the "
+            "others; precision is that of the averaged prediction. Border: share of all pixels with another class "
+            "within two pixels; hard border: of the hard ones.",
+        ),
+        Table(
+            name="curriculum_dashcam",
+            title="The curriculum on dashcam images",
+            rows=tuple(
+                row
+                for benchmark in ("game-dashcam", "city-dashcam")
+                for row in (
+                    *_rows("source", benchmark, f", {benchmark}"),
+                    *_ablation_rows(
+                        "self-training", "+ source hard mining", benchmark=benchmark, place=f", {benchmark}"
+                    ),
+                    *_rows("oracle", benchmark, f", {benchmark}"),
+                )
+            ),
+            differences=tuple(
+                (f"{one}, {benchmark}", f"{other}, {benchmark}")
+                for benchmark in ("game-dashcam", "city-dashcam")
+                for one, other in (
+                    ("self-training", "source-only"),
+                    ("+ source hard mining", "self-training"),
+                    ("+ source hard mining", "source-only"),
+                    ("oracle", "source-only"),
+                )
+            ),
+            paper=tuple(
+                row
+                for benchmark, source in (("game-dashcam", "GTA5"), ("city-dashcam", "Cityscapes"))
+                for row in _paper(
+                    CHITTA_BDD, benchmark, "ResNet-18 + 2xPPM", "self-training", "curriculum", source=source
+                )
+            ),
+            note="The last row of the ablation, with source hard mining, is the whole curriculum.",
         ),
         Table(
             name="label_study",

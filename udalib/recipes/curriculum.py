@@ -149,7 +149,7 @@ def curriculum(x: Experiment, s: Curriculum) -> None:
 
     for number in x.rounds(net, 1):
         curve = x.train(counted, number, _plans(s, net), batches, loss)
-        x.finish_round(net, number, curve=curve, epochs=_epochs(counted.pixels), agreement=_agreement(x, s, net))
+        x.finish_round(net, number, curve=curve, epochs=_epochs(counted.pixels), study=_agreement(x, s, net))
 
 
 def both_decoders(output: models.Output, size: tuple[int, int]) -> Tensor:
