@@ -6,10 +6,11 @@ from torch import nn
 from udalib.models.discriminators import FeatureDiscriminator, OutputDiscriminator
 from udalib.models.mini import Mini
 from udalib.models.mini_dual import MiniDual
+from udalib.models.mini_image import ImageHead, MiniImage
 from udalib.models.parts import Output
 from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
 
-NETWORKS = {"mini": Mini, "mini_dual": MiniDual, "resnet18_dual_ppm": ResNet18DualPPM}
+NETWORKS = {"mini": Mini, "mini_dual": MiniDual, "mini_image": MiniImage, "resnet18_dual_ppm": ResNet18DualPPM}
 
 
 def find(name: str) -> type[nn.Module]:
@@ -33,8 +34,10 @@ def build(name: str, num_classes: int) -> nn.Module:
 __all__ = [
     "NETWORKS",
     "FeatureDiscriminator",
+    "ImageHead",
     "Mini",
     "MiniDual",
+    "MiniImage",
     "Output",
     "OutputDiscriminator",
     "ResNet18DualPPM",

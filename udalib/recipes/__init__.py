@@ -10,7 +10,15 @@ from torch import nn
 
 from udalib import data, models, runs, score, train
 from udalib.device import describe, pick
-from udalib.recipes import adversarial, baselines, curriculum, instance_adaptive, label_study, self_training
+from udalib.recipes import (
+    adversarial,
+    baselines,
+    curriculum,
+    instance_adaptive,
+    label_study,
+    multi_level,
+    self_training,
+)
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
 
 
@@ -40,6 +48,8 @@ RECIPES = {
     "adaptseg": Recipe(adversarial.adaptseg, adversarial.Adversarial, adversarial.PROFILES),
     "advent": Recipe(adversarial.advent, adversarial.Adversarial, adversarial.PROFILES),
     "minent": Recipe(adversarial.minent, adversarial.Aligned, adversarial.PROFILES),
+    "sisc": Recipe(multi_level.sisc, multi_level.Windows, multi_level.PROFILES),
+    "mlsl": Recipe(multi_level.mlsl, multi_level.WeakLabels, multi_level.PROFILES),
     "iast": Recipe(instance_adaptive.iast, instance_adaptive.InstanceAdaptive, instance_adaptive.PROFILES),
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
 }

@@ -13,6 +13,7 @@ from udalib.train.adversarial import (
 from udalib.train.batchnorm import adapt_statistics, frozen_statistics, keep_statistics
 from udalib.train.checkpoints import load, save
 from udalib.train.curriculum import decoder_similarity, drop_share, source_share
+from udalib.train.hard_examples import hard_example_labels
 from udalib.train.loop import Plan, fit, make_fabric
 from udalib.train.losses import cross_entropy
 from udalib.train.regularisers import NORMALISE, entropy, flatness
@@ -35,6 +36,7 @@ __all__ = [
     "fit",
     "flatness",
     "frozen_statistics",
+    "hard_example_labels",
     "keep_statistics",
     "load",
     "make_fabric",
