@@ -141,6 +141,8 @@ LABELS = {
     "adaptseg": "AdaptSegNet",
     "advent": "ADVENT",
     "minent": "MinEnt",
+    "sisc": "SISC",
+    "mlsl": "SISC-PWL",
     "iast": "IAST",
     "oracle": "oracle",
 }
@@ -155,6 +157,9 @@ _PRINTED_METHODS = {
     "oracle": "Target labels",
     "AdaptSegNet": "AdaptSegNet [27]",
     "ADVENT": "AdvEnt [29]",
+    "MinEnt": "MinEnt [14]",
+    "SISC": "Ours (SISC)",
+    "SISC-PWL": "Ours (SISC-PWL)",
 }
 _MULTI_SCALE = Row("CBST-SP, multi-scale", "cbst-sp", test="multi_scale")
 _PAIRED = (("ST", "control"), ("CBST", "ST"), ("CBST", "control"))
@@ -235,6 +240,35 @@ ABLATION = {
 }
 
 
+# The ablation of Mei et al., Table 5, and the rival selectors of their Table 2: what each row has.
+_WARM_UP = "warm-up"
+INSTANCE = {
+    label: {"start": "adaptseg", "selector": selector, "portion": portion, "flatness": flatness, "entropy": entropy}
+    for label, selector, portion, flatness, entropy in (
+        ("+ constant ST", "constant", 0.386, 0.0, 0.0),
+        ("+ class-balanced ST", "class_balanced", 0.2, 0.0, 0.0),
+        ("+ instance adaptive selector", "instance", 0.2, 0.0, 0.0),
+        ("+ confident region", "instance", 0.2, 0.1, 0.0),
+        ("+ ignored region", "instance", 0.2, 0.1, 3.0),
+    )
+}
+_IAST_PRINTED = {
+    "source-only": "Source",
+    _WARM_UP: "Warm-up",
+    "+ constant ST": "+ Constant ST (Fig. 4a)",
+    "+ instance adaptive selector": "+ Instance adaptive selector",
+    "+ confident region": "+ Confidence region R.",
+    "+ ignored region": "+ Ignored region R.",
+}
+DECORATED = ("source", "adaptseg", "advent")  # bases of IAST, Table 9
+_WHOLE_IAST = {key: value for key, value in INSTANCE["+ ignored region"].items() if key != "start"}
+_ALIGNED = ("minent", "adaptseg", "advent")
+
+
+def decorated_label(base: str) -> str:
+    return f"{LABELS[base]} + IAST"
+
+
 AGREEMENT_EPOCHS = (1, 5, 10, 15, 20)
 
 
@@ -249,6 +283,9 @@ def _ablation_rows(*labels: str, benchmark: str = "game-city", place: str = "") 
 TOWNS = ("Rome", "Rio", "Tokyo", "Taipei")
 CHITTA_GTA5 = "000_chitta_table1_gta5_cityscapes"
 CHITTA_BDD = "000_chitta_table2_bdd"
+IAST_ABLATION = "004_iast_table5_ablation"
+IAST_GTA5 = "004_iast_table6_gta5_cityscapes"
+MLSL_GTA5 = "003_mlsl_table1_gta5_cityscapes"
 CBST_NTHU = "001_cbst_table1_cityscapes_nthu"
 CBST_SYNTHIA = "001_cbst_table2_synthia_cityscapes"
 CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
@@ -441,6 +478,70 @@ TABLES = {
                 )
             ),
             note="The last row of the ablation, with source hard mining, is the whole curriculum.",
+        ),
+        Table(
+            name="alignment",
+            title="Alignment before any pseudo-label",
+            rows=_rows("source adabn control minent adaptseg advent oracle"),
+            differences=(
+                *((LABELS[recipe], other) for recipe in _ALIGNED for other in ("source-only", "control")),
+                ("ADVENT", "AdaptSegNet"),
+                ("oracle", "source-only"),
+            ),
+            paper=(
+                *_paper(MLSL_GTA5, "game-city", "", "MinEnt"),
+                *_paper(IAST_GTA5, "game-city", "ResNet-101 (DeepLab-v2)", "AdaptSegNet", "ADVENT"),
+            ),
+        ),
+        Table(
+            name="instance_adaptive",
+            title="Instance adaptive self-training",
+            rows=(
+                *_rows("source adabn control"),
+                Row(_WARM_UP, "adaptseg"),
+                *(Row(label, "iast", settings=settings) for label, settings in INSTANCE.items()),
+                *_rows("oracle"),
+            ),
+            differences=(
+                (_WARM_UP, "source-only"),
+                ("+ constant ST", _WARM_UP),
+                ("+ instance adaptive selector", "+ constant ST"),
+                ("+ instance adaptive selector", "+ class-balanced ST"),
+                ("+ confident region", "+ instance adaptive selector"),
+                ("+ ignored region", "+ confident region"),
+                ("+ ignored region", _WARM_UP),
+                ("oracle", "source-only"),
+            ),
+            paper=tuple(
+                PaperRow(label, IAST_ABLATION, "game-city", {"method": method})
+                for label, method in _IAST_PRINTED.items()
+            ),
+            note="All of IAST start from the same warm-up, AdaptSegNet, and train on the target alone.",
+        ),
+        Table(
+            name="decorator",
+            title="IAST on top of other methods",
+            rows=(
+                *_rows(" ".join(DECORATED)),
+                *(Row(decorated_label(base), "iast", settings={"start": base, **_WHOLE_IAST}) for base in DECORATED),
+                *_rows("oracle"),
+            ),
+            differences=(
+                *((decorated_label(base), LABELS[base]) for base in DECORATED),
+                ("oracle", "source-only"),
+            ),
+        ),
+        Table(
+            name="multi_level",
+            title="Labels from windows, and weak labels",
+            rows=_rows("source adabn control cbst sisc mlsl oracle"),
+            differences=(
+                ("SISC", "CBST"),
+                ("SISC-PWL", "SISC"),
+                ("SISC", "control"),
+                ("oracle", "source-only"),
+            ),
+            paper=_paper(MLSL_GTA5, "game-city", "ResNet-38", "source-only", "SISC", "SISC-PWL"),
         ),
         Table(
             name="label_study",
