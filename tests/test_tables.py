@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udalib import tables
+from udalib import figures, tables
 from udalib.labels import CITYSCAPES
 
 ROOT = Path(__file__).parents[1]
@@ -233,6 +233,25 @@ def test_labels_are_judged_without_training(tmp_path):
 def test_rare_classes_are_the_third_that_is_predicted_least():
     assert tables._rare([0.4, 0.1, 0.3, 0.0, 0.15, 0.05]) == [3, 5]
     assert [len(tables._rare([1.0] * count)) for count in (16, 19)] == [5, 6]
+
+
+def test_agreement_of_decoders_is_a_table_and_a_picture(tmp_path):
+    entries = runs_of("agreement", lambda row, seed: 40)
+    for entry in entries:
+        last = entry["rounds"][-1]
+        last["study"] = [
+            {"epoch": epoch, "easy": 0.5 + epoch / 100, "easy_precision": 0.8, "hard_precision": 0.4}
+            | {"border": 0.2, "hard_border": None if epoch == 1 else 0.6}
+            for epoch in tables.AGREEMENT_EPOCHS
+        ]
+        last["epochs"] = [{"source_hard": 0.5, "target_hard": None if e == 0 else 0.4} for e in range(20)]
+        (tmp_path / f"{entry['seed']}.json").write_text(json.dumps(entry))
+    tables.write("agreement", entries, tmp_path)
+    lines = lines_of(tmp_path, "agreement")
+    assert lines["after epoch 20 minus after epoch 1"]["easy"] == "19.00"
+    assert (lines["after epoch 1"]["hard_border"], lines["after epoch 5"]["hard_border"]) == ("", "60.00")
+    figures.write_curriculum(sorted(tmp_path.glob("[0-9].json")), tmp_path)
+    assert (tmp_path / "curriculum.png").stat().st_size > 5000
 
 
 def test_settings_tell_rows_of_one_recipe_apart(tmp_path):

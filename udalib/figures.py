@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -81,20 +82,57 @@ def write_portions(records: Iterable[str | Path], folder: str | Path) -> None:
     for ax, method in zip(fig.subplots(1, 2, sharey=True), methods, strict=True):
         for setting, colour in zip(tables.PORTIONS, show.PALETTE, strict=False):
             row = by_row[tables.portion_label(method, *setting)]
-            miou = 100 * np.array([[entry["miou"] for entry in record["rounds"]] for record in row])
             numbers = [entry["round"] for entry in row[0]["rounds"]]
-            mean = miou.mean(axis=0)
-            ax.plot(numbers, mean, "o-", color=colour, label="{:g} + {:g} per round".format(*setting))
-            if len(row) > 1:
-                std = miou.std(axis=0, ddof=1)
-                ax.fill_between(numbers, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+            miou = [[entry["miou"] for entry in record["rounds"]] for record in row]
+            _band(ax, numbers, miou, colour, "{:g} + {:g} per round".format(*setting))
         ax.set(title=method, xlabel="round", xticks=numbers)
         ax.grid()
     fig.axes[0].set_ylabel("mIoU [%]")
     fig.axes[0].legend(title="portion of labels")
-    seeds = len(row)
-    fig.suptitle(f"{_subject(row[0])}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize="small")
+    fig.suptitle(f"{_subject(row[0])}, {_seeds(row)}", fontsize="small")
     show.save(fig, Path(folder) / "portions.png")
+
+
+@show.styled
+def write_curriculum(records: Iterable[str | Path], folder: str | Path) -> None:
+    """Write `curriculum.png`: on how many pixels two decoders differ, epoch by epoch, and how right they are.
+
+    records: files of finished runs, those of table agreement. Lines are means over the seeds, bands the sample
+    standard deviation.
+
+    Raises ValueError for records that don't make up the table.
+    """
+    _, by_row = tables.load("agreement", records)
+    row = by_row[tables.agreement_label(tables.AGREEMENT_EPOCHS[-1])]
+    fig = Figure(figsize=(show.WIDTH, 3.4))
+    hard, right = fig.subplots(1, 2)
+    for domain, colour in zip(("source", "target"), show.PALETTE, strict=False):
+        shares = [[entry[f"{domain}_hard"] for entry in record["rounds"][-1]["epochs"]] for record in row]
+        _band(hard, range(1, len(shares[0]) + 1), shares, colour, domain)
+    for which, colour in zip(("easy", "hard"), show.PALETTE[2:], strict=False):
+        shares = [[entry[f"{which}_precision"] for entry in record["rounds"][-1]["study"]] for record in row]
+        _band(right, tables.AGREEMENT_EPOCHS, shares, colour, f"{which} pixels")
+    hard.set(title="Pixels on which the decoders differ", xlabel="epoch", ylabel="share of the pixels [%]")
+    right.set(title="Target pixels that are right", xlabel="after epoch", ylabel="precision [%]")
+    for ax in (hard, right):
+        ax.grid()
+        ax.legend()
+    fig.suptitle(f"{_subject(row[0])}, {_seeds(row)}", fontsize="small")
+    show.save(fig, Path(folder) / "curriculum.png")
+
+
+def _band(ax: Axes, x: Iterable[float], shares: list[list[float | None]], colour, label: str) -> None:
+    """Mean and sample standard deviation over the seeds of shares [seeds, points], where they are defined."""
+    values = 100 * np.array(shares, float)
+    mean = values.mean(axis=0)
+    ax.plot(x, mean, "o-", color=colour, label=label)
+    if len(values) > 1:
+        std = values.std(axis=0, ddof=1)
+        ax.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+
+
+def _seeds(row: list[dict[str, Any]]) -> str:
+    return f"{len(row)} seed{'s' if len(row) > 1 else ''}"
 
 
 def _subject(record: dict[str, Any]) -> str:
