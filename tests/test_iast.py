@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udalib import data, predict, recipes, select, train
+from udalib import data, predict, recipes, score, select, train
 
 
 def silent(text):
@@ -116,3 +116,19 @@ def test_unusable_settings_are_refused_before_any_work():
     ]:
         with pytest.raises(ValueError, match=sentence):
             run(**settings)
+
+
+def test_the_instance_study_judges_every_setting():
+    study = recipes.run("instance-study", profile="smoke", seed=0, report=silent, start="source").rounds[-1]["study"]
+    assert [entry["selection"] for entry in study] == ["constant", "class_balanced"] + ["instance"] * 10
+    of = {tuple(entry.get(key) for key in ("alpha", "beta", "gamma")): entry for entry in study}
+    net = recipes.load_network(recipes.run("source", profile="smoke", seed=0, report=silent))
+    target = data.benchmark("game-city", "smoke", 0).target
+    stream = list(predict.whole(net, data.ordered_batches(target)))
+    selector = select.InstanceAdaptive(0.3, 0.9, 8)
+    labels = torch.cat([selector.label(probs) for probs, _ in stream])
+    truth = torch.stack([data.benchmark("game-city", "smoke", 0, oracle=True).target[i].label for i in range(16)])
+    quality = score.label_quality(labels, truth, 19)
+    assert of[0.3, 0.9, 8.0]["coverage"] == pytest.approx(quality.coverage, abs=1e-6)
+    found = [math.nan if iou is None else iou for iou in of[0.3, 0.9, 8.0]["class_iou"]]
+    assert found == pytest.approx(quality.iou.tolist(), abs=1e-6, nan_ok=True)

@@ -203,6 +203,7 @@ def test_label_quality_equals_loops(seed, num_classes, size, used):
     assert quality.recall.tolist() == approx(
         [ratio(hits[c], sum(t == c for t, _ in found)) for c in range(num_classes)]
     )
+    assert quality.iou.tolist() == approx([ratio(hits[c], sum(c in pair for pair in kept)) for c in range(num_classes)])
     assert quality.overall_precision == approx(ratio(sum(hits), len(kept)))
     assert quality.overall_recall == approx(ratio(sum(hits), len(found)))
 

@@ -152,7 +152,80 @@ def _agreement(text: str, one: str, other: str) -> Comparison:
     return Comparison(text, "agreement", one, "+", lambda figures: figures[last][one] - figures[last][other])
 
 
+def _gain_of_iast(figures: Figures, base: str) -> np.ndarray:
+    return figures[tables.decorated_label(base)]["mIoU"] - figures[tables.LABELS[base]]["mIoU"]
+
+
+def _neighbours(column: str, claimed: str, labels: list[str]) -> tuple[Comparison, ...]:
+    """Each row of table instance_study minus the one before it."""
+    return tuple(
+        _difference("instance_study", one, other, claimed, column) for other, one in itertools.pairwise(labels)
+    )
+
+
 LEDGERS = {
+    "instance_adaptive": Ledger(
+        "Instance adaptive self-training: the paper's claims",
+        (
+            Claim(
+                "I1",
+                "A constant threshold gains over the warm-up, the instance adaptive selector over that, and more than "
+                "any other step of self-training; each regulariser adds to it.",
+                papers.cite(tables.IAST_ABLATION),
+                (
+                    _difference("instance_adaptive", "+ constant ST", "warm-up"),
+                    _difference("instance_adaptive", "+ instance adaptive selector", "+ constant ST"),
+                    _difference("instance_adaptive", "+ confident region", "+ instance adaptive selector"),
+                    _difference("instance_adaptive", "+ ignored region", "+ confident region"),
+                ),
+            ),
+            Claim(
+                "I2",
+                "The selector labels more pixels the larger beta and alpha are (on labels alone); with it the network "
+                "gets better than with class-balanced thresholds.",
+                papers.cite("004_iast_table2_alpha_beta"),
+                (
+                    *_neighbours("coverage", "+", [tables.instance_label(0.2, beta, 8) for beta in tables.BETAS]),
+                    *_neighbours("coverage", "+", [tables.instance_label(alpha, 0.9, 8) for alpha in tables.ALPHAS]),
+                    _difference("instance_adaptive", "+ instance adaptive selector", "+ class-balanced ST"),
+                ),
+            ),
+            Claim(
+                "I4",
+                "The larger gamma, the fewer pixels are labelled and the higher is the mIoU of the labels (on labels "
+                "alone).",
+                papers.cite("004_iast_table4_gamma"),
+                tuple(
+                    comparison
+                    for column, claimed in (("coverage", "-"), ("label mIoU", "+"))
+                    for comparison in _neighbours(
+                        column, claimed, [tables.instance_label(0.2, 0.9, gamma) for gamma in tables.GAMMAS]
+                    )
+                ),
+            ),
+            Claim(
+                "I5",
+                "IAST improves every network it starts from, and the weakest most.",
+                papers.cite("004_iast_table9_decorator"),
+                (
+                    *(
+                        _difference("decorator", tables.decorated_label(base), tables.LABELS[base])
+                        for base in tables.DECORATED
+                    ),
+                    Comparison(
+                        "gain over source-only minus the larger of the other gains",
+                        "decorator",
+                        "mIoU",
+                        "+",
+                        lambda figures: (
+                            _gain_of_iast(figures, "source")
+                            - np.maximum(_gain_of_iast(figures, "adaptseg"), _gain_of_iast(figures, "advent"))
+                        ),
+                    ),
+                ),
+            ),
+        ),
+    ),
     "curriculum": Ledger(
         "The curriculum of two decoders: the paper's claims",
         (

@@ -1,10 +1,11 @@
 """Pseudo-labels judged on their own: several selections, one network, no training.
 
-What a selection does to labels (Zou et al., ECCV 2018, claims on class balance and spatial priors) shows here
-without the noise of training on them.
+What a selection does to labels (Zou et al., ECCV 2018, claims on class balance and spatial priors; Mei et al., ECCV
+2020, Tables 2 and 4) shows here without the noise of training on them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.utils.data import Subset
@@ -26,6 +27,24 @@ class LabelStudy(Optimisation):
     kernel: float = 70 / 1024
 
 
+@dataclass(frozen=True)
+class InstanceStudy(Optimisation):
+    """start: the recipe whose network predicts. images: of the target, from its first on.
+
+    alphas, betas, gammas: what is tried, one of the three at a time beside the others' default, 0.2, 0.9 and 8, as in
+        the paper's Tables 2 and 4. constant: the portion that the one threshold of the "constant" baseline keeps.
+        portion: of the class-balanced one.
+    """
+
+    start: str = "adaptseg"
+    images: int = 400
+    alphas: tuple[float, ...] = (0.2, 0.3, 0.5)
+    betas: tuple[float, ...] = (0.0, 0.5, 0.9, 0.99)
+    gammas: tuple[float, ...] = (0.0, 1.0, 4.0, 8.0, 16.0)
+    constant: float = 0.386
+    portion: float = 0.2
+
+
 PROFILES: dict[str, dict] = {}
 
 
@@ -35,10 +54,7 @@ def label_study(x: Experiment, s: LabelStudy) -> None:
     The prior "oracle" is counted from the target's own labels, class-normalised: what a prior could do at most, had
     source and target been seen from the same places.
     """
-    net = x.start_network()
-    some = Subset(x.bench.target, range(min(s.images, len(x.bench.target))))
     oracle = x.bench.oracle().target
-    truth = torch.stack([oracle[index].label for index in some.indices])
     height, width = x.bench.size
     priors = {
         name: select.SpatialPrior.from_labels(
@@ -54,22 +70,48 @@ def label_study(x: Experiment, s: LabelStudy) -> None:
             ("oracle", oracle, "class"),
         )
     }
-    selectors = {}
+    selections = []
     for portion in s.portions:
-        selectors["ST", "", portion] = select.SelfTraining(portion)
-        selectors["CBST", "", portion] = select.ClassBalanced(portion)
+        selections.append(({"selection": "ST", "prior": "", "portion": portion}, select.SelfTraining(portion)))
+        selections.append(({"selection": "CBST", "prior": "", "portion": portion}, select.ClassBalanced(portion)))
         for name, prior in priors.items():
-            selectors["ST-SP", name, portion] = select.SelfTraining(portion, prior)
-            selectors["CBST-SP", name, portion] = select.ClassBalanced(portion, prior)
+            facts = {"prior": name, "portion": portion}
+            selections.append(({"selection": "ST-SP", **facts}, select.SelfTraining(portion, prior)))
+            selections.append(({"selection": "CBST-SP", **facts}, select.ClassBalanced(portion, prior)))
+    _judge(x, s.images, selections)
+
+
+def instance_study(x: Experiment, s: InstanceStudy) -> None:
+    """Quality of the labels of IAST for several alpha, beta and gamma, and of its rivals, on the same predictions."""
+    selections: list[tuple[dict[str, Any], Any]] = [
+        ({"selection": "constant", "portion": s.constant}, select.SelfTraining(s.constant)),
+        ({"selection": "class_balanced", "portion": s.portion}, select.ClassBalanced(s.portion)),
+    ]
+    tried = [(alpha, 0.9, 8.0) for alpha in s.alphas]
+    tried += [(0.2, beta, 8.0) for beta in s.betas] + [(0.2, 0.9, gamma) for gamma in s.gammas]
+    for alpha, beta, gamma in dict.fromkeys(tried):
+        facts = {"selection": "instance", "alpha": alpha, "beta": beta, "gamma": gamma}
+        selections.append((facts, select.InstanceAdaptive(alpha, beta, gamma)))
+    _judge(x, s.images, selections)
+
+
+def _judge(x: Experiment, images: int, selections: list[tuple[dict[str, Any], Any]]) -> None:
+    """Record the quality of the labels of each (facts, selector) on the target's first images."""
+    net = x.start_network()
+    some = Subset(x.bench.target, range(min(images, len(x.bench.target))))
+    oracle = x.bench.oracle().target
+    truth = torch.stack([oracle[index].label for index in some.indices])
     for number in x.rounds(net, 1):
         # All selections see the same predictions: 1 GB at most here, kept rather than computed a dozen times.
         predictions = list(x.predict(net, some))
+        predicted = torch.cat([probs.argmax(dim=1).flatten() for probs, _ in predictions])
+        share = torch.bincount(predicted, minlength=len(x.bench.classes)) / len(predicted)
         study = []
-        for (method, prior, portion), selector in selectors.items():
+        for facts, selector in selections:
             selector.fit(predictions)
             labels = torch.cat([selector.label(probs).cpu() for probs, _ in predictions])
-            facts = {"selection": method, "prior": prior, "portion": portion}
-            shares = selector.shares.tolist()
+            # With a prior, what is selected from are the classes of the product.
+            shares = getattr(selector, "shares", share).tolist()
             study.append({**facts, "predicted_share": shares, **quality_of(labels, truth, len(x.bench.classes))})
-            x.report(f"labels of {method} {prior} at {portion}")
+            x.report("labels of " + " ".join(map(str, facts.values())))
         x.finish_round(net, number, study=study)
