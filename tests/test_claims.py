@@ -123,7 +123,9 @@ def test_every_comparison_finds_its_rows_and_columns(name):
 
 
 def test_what_cannot_be_read_or_written_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no ledger 'st'; choose one of: instance_adaptive, curriculum, class_balance"):
+    with pytest.raises(
+        ValueError, match="no ledger 'st'; choose one of: multi_level, instance_adaptive, curriculum, class_balance"
+    ):
         claims.write("st", tmp_path, tmp_path)
     (tmp_path / "portions.records.json").write_text("[")
     with pytest.raises(ValueError, match="make its table again"):

@@ -87,3 +87,14 @@ def test_weak_labels_train_the_head_and_the_encoder():
 def test_unknown_presence_is_refused():
     with pytest.raises(ValueError, match="no presence 'somewhere'; choose one of: image, crop"):
         run("mlsl", presence="somewhere")
+
+
+def test_the_window_study_judges_every_way_at_every_portion():
+    study = run("window-study").rounds[-1]["study"]
+    ways = [(0, "soft"), (2, "soft"), (4, "soft"), (4, "hard")]
+    found = [(entry["windows"], entry["vote"], entry["portion"]) for entry in study]
+    assert found == [(*way, portion) for way in ways for portion in (0.2, 0.5, 0.8)]
+    whole = run("label-study").rounds[-1]["study"]
+    same = next(e for e in whole if (e["selection"], e["prior"], e["portion"]) == ("CBST", "", 0.5))
+    assert study[1]["class_precision"] == same["class_precision"] and study[1]["coverage"] == same["coverage"]
+    assert study[4]["precision"] != study[1]["precision"]

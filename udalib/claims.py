@@ -164,6 +164,54 @@ def _neighbours(column: str, claimed: str, labels: list[str]) -> tuple[Compariso
 
 
 LEDGERS = {
+    "multi_level": Ledger(
+        "Labels from windows, and weak labels: the paper's claims",
+        (
+            Claim(
+                "M1",
+                "Labels from windows (SISC) gain over class-balanced self-training, and weak labels (PWL) over that.",
+                papers.cite(tables.MLSL_GTA5),
+                (
+                    _difference("multi_level", "SISC", "CBST"),
+                    _difference("multi_level", "SISC-PWL", "SISC"),
+                ),
+            ),
+            Claim(
+                "M4",
+                "25 windows are too few and 100 hardly better than 50; votes are worse than averages (on labels alone; "
+                "the paper speaks of trained networks).",
+                "Iqbal and Ali, MLSL, Section 4.3 (statements without figures)",
+                tuple(
+                    _difference(
+                        "window_study",
+                        tables.window_label(50, vote, portion),
+                        tables.window_label(other, "soft", portion),
+                        claimed,
+                        "precision",
+                    )
+                    for portion in tables.WINDOW_PORTIONS
+                    for other, vote, claimed in ((25, "soft", "+"), (50, "hard", "-"))
+                ),
+            ),
+            Claim(
+                "M5",
+                "Labels from averaged windows are more precise than those from one prediction, at the same share, and "
+                "the more windows the better (on labels alone).",
+                "Iqbal and Ali, MLSL, Section 3.2 (an argument without figures)",
+                tuple(
+                    _difference(
+                        "window_study",
+                        tables.window_label(one, "soft", portion),
+                        tables.window_label(other, "soft", portion),
+                        "+",
+                        "precision",
+                    )
+                    for portion in tables.WINDOW_PORTIONS
+                    for other, one in itertools.pairwise(tables.WINDOW_COUNTS)
+                ),
+            ),
+        ),
+    ),
     "instance_adaptive": Ledger(
         "Instance adaptive self-training: the paper's claims",
         (

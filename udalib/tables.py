@@ -276,6 +276,13 @@ def instance_label(alpha: float, beta: float, gamma: float) -> str:
     return f"alpha {alpha:g}, beta {beta:g}, gamma {gamma:g}"
 
 
+WINDOW_COUNTS, WINDOW_PORTIONS = (0, 5, 25, 50, 100), (0.2, 0.5, 0.8)
+
+
+def window_label(count: int, vote: str, portion: float) -> str:
+    return f"{count}{' hard' if vote == 'hard' else ''} windows at {portion:g}"
+
+
 DECORATED = ("source", "adaptseg", "advent")  # bases of IAST, Table 9
 _WHOLE_IAST = {key: value for key, value in INSTANCE["+ ignored region"].items() if key != "start"}
 _ALIGNED = ("minent", "adaptseg", "advent")
@@ -568,6 +575,30 @@ TABLES = {
             totals=("coverage", "precision", "recall", "class precision", "class recall", "label mIoU"),
             note="One network after the warm-up predicts, several selections label the target training images, and the "
             "truth judges the labels; nothing is trained on them. Label mIoU is over the labelled pixels alone.",
+        ),
+        Table(
+            name="window_study",
+            title="Pseudo-labels from windows",
+            rows=tuple(
+                Row(
+                    window_label(count, vote, portion),
+                    "window-study",
+                    study={"windows": count, "vote": vote, "portion": portion},
+                )
+                for portion in WINDOW_PORTIONS
+                for count, vote in (*((count, "soft") for count in WINDOW_COUNTS), (50, "hard"))
+            ),
+            differences=tuple(
+                (window_label(one, vote, portion), window_label(other, "soft", portion))
+                for portion in WINDOW_PORTIONS
+                for other, one, vote in (
+                    *((other, one, "soft") for other, one in itertools.pairwise(WINDOW_COUNTS)),
+                    (50, 50, "hard"),
+                )
+            ),
+            totals=("coverage", "precision", "recall", "class precision", "class recall", "label mIoU"),
+            note="One source-only network predicts whole images (0 windows), or whole images and random windows, whose "
+            "predictions are averaged or, hard, counted as votes; CBST labels a portion, and the truth judges.",
         ),
         Table(
             name="decorator",

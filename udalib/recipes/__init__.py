@@ -51,8 +51,9 @@ RECIPES = {
     "sisc": Recipe(multi_level.sisc, multi_level.Windows, multi_level.PROFILES),
     "mlsl": Recipe(multi_level.mlsl, multi_level.WeakLabels, multi_level.PROFILES),
     "iast": Recipe(instance_adaptive.iast, instance_adaptive.InstanceAdaptive, instance_adaptive.PROFILES),
-    "label-study": Recipe(label_study.label_study, label_study.LabelStudy, label_study.PROFILES),
-    "instance-study": Recipe(label_study.instance_study, label_study.InstanceStudy, label_study.PROFILES),
+    "label-study": Recipe(label_study.label_study, label_study.LabelStudy, {}),
+    "window-study": Recipe(label_study.window_study, label_study.WindowStudy, label_study.WINDOW_PROFILES),
+    "instance-study": Recipe(label_study.instance_study, label_study.InstanceStudy, {}),
 }
 # Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.
 ONE_SIDED = {"source": "source", "oracle": "target"}

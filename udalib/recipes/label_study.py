@@ -1,17 +1,22 @@
 """Pseudo-labels judged on their own: several selections, one network, no training.
 
-What a selection does to labels (Zou et al., ECCV 2018, claims on class balance and spatial priors; Mei et al., ECCV
-2020, Tables 2 and 4) shows here without the noise of training on them.
+What a selection does to labels (Zou et al., ECCV 2018, claims on class balance and spatial priors; Iqbal and Ali, Sec.
+4.3, on windows; Mei et al., ECCV 2020, Tables 2 and 4) shows here without the noise of training on them.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Subset
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
 
-from udalib import select
+from udalib import data, predict, select
 from udalib.recipes.experiment import Experiment, Optimisation, quality_of
+
+# From a network and images to a stream of (probs [B, C, H, W], names).
+Predict = Callable[[nn.Module, Dataset], Iterable[tuple[Tensor, list[str]]]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,24 @@ class InstanceStudy(Optimisation):
     portion: float = 0.2
 
 
-PROFILES: dict[str, dict] = {}
+@dataclass(frozen=True)
+class WindowStudy(Optimisation):
+    """start: the recipe whose network predicts. portions: shares to select. images: of the target, from its first on.
+
+    counts: windows per image. hard: windows whose votes are counted instead of averaged, in one more row. window: their
+        side as a share of the image's height. The whole image always counts once, so that no pixel is left out and the
+        rows are about the same pixels.
+    """
+
+    start: str = "source"
+    portions: tuple[float, ...] = (0.2, 0.5, 0.8)
+    images: int = 100
+    counts: tuple[int, ...] = (5, 25, 50, 100)
+    hard: int = 50
+    window: float = 0.5
+
+
+WINDOW_PROFILES = {"smoke": {"counts": (2, 4), "hard": 4}}
 
 
 def label_study(x: Experiment, s: LabelStudy) -> None:
@@ -95,23 +117,55 @@ def instance_study(x: Experiment, s: InstanceStudy) -> None:
     _judge(x, s.images, selections)
 
 
-def _judge(x: Experiment, images: int, selections: list[tuple[dict[str, Any], Any]]) -> None:
-    """Record the quality of the labels of each (facts, selector) on the target's first images."""
+def window_study(x: Experiment, s: WindowStudy) -> None:
+    """Quality of labels from one prediction of the whole image and from the mean over more and more windows."""
+    side = max(8, round(s.window * x.bench.size[0] / 8) * 8)
+
+    def over_windows(count: int, vote: str) -> Predict:
+        return lambda net, some: predict.windows(
+            net,
+            data.ordered_batches(some),
+            count,
+            size=(side, side),
+            include_full=True,
+            generator=data.seeded(x.bench.seed, count),
+            vote=vote,
+            batch_size=25,
+        )
+
+    ways = [({"windows": 0, "vote": "soft"}, x.predict)]
+    ways += [({"windows": count, "vote": "soft"}, over_windows(count, "soft")) for count in s.counts]
+    ways += [({"windows": s.hard, "vote": "hard"}, over_windows(s.hard, "hard"))]
+    _judge(x, s.images, [({"portion": p}, select.ClassBalanced(p)) for p in s.portions], ways)
+
+
+def _judge(
+    x: Experiment,
+    images: int,
+    selections: list[tuple[dict[str, Any], Any]],
+    ways: list[tuple[dict[str, Any], Predict]] | None = None,
+) -> None:
+    """Record the quality of the labels of each (facts, selector) on the target's first images.
+
+    ways: (facts, how the network predicts these images); all selections are judged on each. Default: whole images.
+    """
     net = x.start_network()
     some = Subset(x.bench.target, range(min(images, len(x.bench.target))))
     oracle = x.bench.oracle().target
     truth = torch.stack([oracle[index].label for index in some.indices])
+    classes = len(x.bench.classes)
     for number in x.rounds(net, 1):
-        # All selections see the same predictions: 1 GB at most here, kept rather than computed a dozen times.
-        predictions = list(x.predict(net, some))
-        predicted = torch.cat([probs.argmax(dim=1).flatten() for probs, _ in predictions])
-        share = torch.bincount(predicted, minlength=len(x.bench.classes)) / len(predicted)
         study = []
-        for facts, selector in selections:
-            selector.fit(predictions)
-            labels = torch.cat([selector.label(probs).cpu() for probs, _ in predictions])
-            # With a prior, what is selected from are the classes of the product.
-            shares = getattr(selector, "shares", share).tolist()
-            study.append({**facts, "predicted_share": shares, **quality_of(labels, truth, len(x.bench.classes))})
-            x.report("labels of " + " ".join(map(str, facts.values())))
+        for way, predicted_by in ways or [({}, x.predict)]:
+            # All selections see the same predictions: 1 GB at most here, kept rather than computed a dozen times.
+            predictions = list(predicted_by(net, some))
+            predicted = torch.cat([probs.argmax(dim=1).flatten() for probs, _ in predictions])
+            share = torch.bincount(predicted, minlength=classes) / len(predicted)
+            for facts, selector in selections:
+                selector.fit(predictions)
+                labels = torch.cat([selector.label(probs).cpu() for probs, _ in predictions])
+                # With a prior, what is selected from are the classes of the product.
+                shares = getattr(selector, "shares", share).tolist()
+                study.append({**way, **facts, "predicted_share": shares, **quality_of(labels, truth, classes)})
+                x.report("labels of " + " ".join(map(str, [*way.values(), *facts.values()])))
         x.finish_round(net, number, study=study)
