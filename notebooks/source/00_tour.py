@@ -6,7 +6,7 @@
 #
 # | at a glance | smoke | quick |
 # |---|---|---|
-# | time on two CPU cores | under a minute | 51 s when the runs are there, 4 min from nothing |
+# | time on two CPU cores | under a minute | 1 min when the runs are there, 4 min from nothing |
 # | peak memory | | 1.8 GB |
 #
 # Data: rendered street scenes, nothing to download. Before this: some PyTorch, nothing else. The data sets behind the
@@ -45,7 +45,7 @@ import torch
 from udalib import course, data, labels, papers, predict, recipes, runs, score, select, show, widgets
 from udalib.data import streets
 
-expected = {"smoke": "under a minute", "quick": "51 s when the runs are there, 4 min from nothing"}
+expected = {"smoke": "under a minute", "quick": "1 min when the runs are there, 4 min from nothing"}
 lesson = course.begin("00_tour", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 pair, classes = data.find_pair(benchmark), bench.classes
@@ -601,8 +601,8 @@ show.table(
 # | method | who **predicts** on the target? | which pixels are **selected** as labels? | what is **trained**, on what? | notebook |
 # |---|---|---|---|---|
 # | ST, [Zou et al.](https://arxiv.org/abs/1810.07911) | the whole image | those above one threshold for all classes | cross-entropy on source and selected target | [02](02_self_training.ipynb) |
-# | CBST, [same paper](https://arxiv.org/abs/1810.07911) | the whole image | a threshold per class; largest ratio of $p$ to threshold | as ST | 03, planned |
-# | CBST-SP, [same paper](https://arxiv.org/abs/1810.07911) | the whole image, times a map of where classes lie | as CBST | as ST | 04, planned |
+# | CBST, [same paper](https://arxiv.org/abs/1810.07911) | the whole image | a threshold per class; largest ratio of $p$ to threshold | as ST | [03](03_class_balancing.ipynb) |
+# | CBST-SP, [same paper](https://arxiv.org/abs/1810.07911) | the whole image, times a map of where classes lie | as CBST | as ST | [04](04_spatial_priors.ipynb) |
 # | curriculum, [Chitta et al.](https://arxiv.org/abs/1811.03542) | two decoders, averaged, in every step | pixels on which both decoders agree | both decoders, class-weighted, hard source pixels only | 05, planned |
 # | adversarial proxies, [Shen et al.](https://arxiv.org/abs/1907.12282) | a network aligned by two discriminators | what the discriminators believe, then class-balanced | a fresh network on target labels only | 06 and 07, planned |
 # | MLSL, [Iqbal and Ali](https://arxiv.org/abs/1909.13776) | the mean over many overlapping windows | as CBST | as ST, plus labels for whole images | 08, planned |

@@ -6,7 +6,7 @@
 #
 # | at a glance | smoke | quick |
 # |---|---|---|
-# | time on two CPU cores | under a minute | 35 s when the runs are there, 7 min from nothing |
+# | time on two CPU cores | under a minute | 50 s when the runs are there, 7 min from nothing |
 # | peak memory | | 1.8 GB |
 #
 # Data: rendered street scenes, nothing to download. Before this: [00, a tour of the problem](00_tour.ipynb).
@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 
 from udalib import course, data, labels, models, papers, predict, recipes, runs, score, show, train
 
-expected = {"smoke": "under a minute", "quick": "35 s when the runs are there, 7 min from nothing"}
+expected = {"smoke": "under a minute", "quick": "50 s when the runs are there, 7 min from nothing"}
 lesson = course.begin("01_two_ends", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 classes = bench.classes
