@@ -237,6 +237,45 @@ def test_round_viewer_has_a_control_for_image_and_round(scene):
     assert (controls["image"].max, controls["round"].max) == (1, 2)
 
 
+@pytest.fixture
+def two_decoders(scene):
+    """Logits at half the size. After epoch 1 both say road; at epoch 0 the second says sky on the right."""
+    agreed = torch.zeros(2, 2, C, H // 2, W // 2)
+    agreed[:, :, 0] = 2.0
+    split = agreed.clone()
+    split[1, :, 10, :, W // 4 :] = 3.0
+    return {0: split, 1: agreed}, scene[1], scene[2]
+
+
+def test_curriculum_view_keeps_what_the_decoders_agree_on(two_decoders):
+    first, last = (widgets.curriculum_view(*two_decoders, epoch=epoch) for epoch in (0, 1))
+    assert notes_of(last) == [
+        "epoch 1",
+        "100.0% labelled, 100.0% right",
+        "100.0% easy",
+        "100.0% labelled, 100.0% right",
+    ]
+    pair = torch.nn.functional.interpolate(two_decoders[0][0][:, 0], (H, W), mode="bilinear")
+    easy = select.agreement(pair[:, None])
+    share = f"{easy.float().mean():.1%}"
+    assert notes_of(first)[2:] == [f"{share} easy", f"{share} labelled, 100.0% right"]
+    assert (first.axes[2].images[0].get_array() == easy[0].numpy()).all()
+    assert tuple(first.axes[3].images[0].get_array()[0, -1]) == (0, 0, 0), "black: nobody is asked"
+    logits, _, images = two_decoders
+    assert notes_of(widgets.curriculum_view(logits, None, images, epoch=1))[3] == "100.0% labelled"
+    with pytest.raises(ValueError, match="no logits of epoch 7; choose one of: 0, 1"):
+        widgets.curriculum_view(*two_decoders, epoch=7)
+
+
+@pytest.mark.parametrize("name, value", [("epoch", 0), ("image", 1)])
+def test_curriculum_explorer_redraws(two_decoders, name, value):
+    two_decoders[2][1] = 255 - two_decoders[2][0]
+    box = widgets.curriculum_explorer(*two_decoders)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 def test_domain_mixer_renders_what_the_sliders_say():
     seen = []
 

@@ -60,9 +60,6 @@ def write_qualitative(
     }
     predictions[title] = _pseudo_labels(labels, results["source"], batch)
     fig = show.qualitative(batch.images, batch.labels, predictions, bench.classes)
-    if len(predictions) > 3:  # the notes below narrow pictures need smaller letters
-        for ax in fig.axes:
-            ax.xaxis.label.set_size(7)
     fig.suptitle(_subject(labels.record) + ", seed {seed}".format(**labels.record), fontsize="small")
     show.save(fig, Path(folder) / f"{name}.png")
 

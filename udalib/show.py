@@ -147,7 +147,11 @@ def qualitative(
     columns = {"input": images, "truth": truth, **predictions}
     rows = list(zip(*columns.values(), strict=True))
     notes = [["", "", *(_agreement(label, row[1]) for label in row[2:])] for row in rows]
-    return image_grid(rows, list(columns), notes=notes, classes=classes, legend=True)
+    fig = image_grid(rows, list(columns), notes=notes, classes=classes, legend=True)
+    if len(columns) > 5:  # below narrow pictures the notes need smaller letters
+        for ax in fig.axes:
+            ax.xaxis.label.set_size(7)
+    return fig
 
 
 def overlay(image: ArrayLike, label: ArrayLike, classes: ClassSet = CITYSCAPES) -> np.ndarray:

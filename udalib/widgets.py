@@ -3,7 +3,7 @@
 Beside each widget is a plain function that draws its figure for given values, for readers without a kernel.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import ipywidgets
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from udalib import select, show
 from udalib.labels import CITYSCAPES, IGNORE, ClassSet
+from udalib.models.parts import resize
 
 ALL = "all classes"
 
@@ -162,6 +163,49 @@ def round_viewer(
         partial(round_view, images, predictions, pseudo_labels, classes),
         index=_steps("image", range(len(images))),
         number=_steps("round", range(len(predictions))),
+    )
+
+
+def curriculum_view(
+    logits: Mapping[int, Tensor],
+    truth: Tensor | None,
+    images: Tensor,
+    epoch: int,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+) -> show.Figure:
+    """What two decoders make of one image after some epochs: averaged prediction, agreement, pixels that are kept.
+
+    logits: of both decoders, [2,B,C,h,w] for each epoch; they are resized to the images. truth: [B,H,W] or None.
+    images: uint8 [B,3,H,W]. index: the image to show; all figures are about it alone.
+
+    Raises ValueError for an epoch without logits.
+    """
+    if epoch not in logits:
+        raise ValueError(f"There are no logits of epoch {epoch}; choose one of: {', '.join(map(str, logits))}.")
+    each = torch.stack([resize(member[[index]].float(), images.shape[-2:]) for member in logits[epoch]])
+    prediction, kept = (select.ensemble_labels(each, easy_only)[0] for easy_only in (False, True))
+    agree = select.agreement(each)[0]
+    judge = None if truth is None else truth[index]
+    return show.image_grid(
+        [[images[index], prediction, agree, kept]],
+        ["input", "averaged prediction", "agreement", "pixels kept"],
+        notes=[[f"epoch {epoch}", _kept(prediction, judge), f"{agree.float().mean():.1%} easy", _kept(kept, judge)]],
+        classes=classes,
+    )
+
+
+def curriculum_explorer(
+    logits: Mapping[int, Tensor], truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`curriculum_view` with a slider for the epoch, which starts at the last one, and one for the image."""
+    epochs = list(logits)
+    return _live(
+        partial(curriculum_view, logits, truth, images, classes=classes),
+        epoch=ipywidgets.SelectionSlider(
+            options=epochs, value=epochs[-1], description="epoch", continuous_update=False
+        ),
+        index=_steps("image", range(len(images))),
     )
 
 
