@@ -31,8 +31,9 @@ REPORTED = 200  # target images on which agreement is held against the truth
 class Curriculum(Optimisation):
     """Values are the paper's, or as said. The ablation of its Table 1 adds one of the first three switches at a time.
 
-    weights: of the loss. "paper" weighs wall, fence, pole, traffic light, traffic sign and rider twice, a choice made
-        with the labels of the validation set; "source" needs none: shares of the source labels ** -class_weight.
+    weights: of the loss. "paper" counts wall, fence, pole, traffic light, traffic sign and rider twice, a choice made
+        with the labels of the validation set. "source" needs none: it counts as many classes twice, those that are
+        rarest in the source labels.
     easy_mining: target pixels count only where the decoders agree. hard_mining: source pixels on which they agree are
         dropped more and more.
     first_share, last_share, reading: the share of batches from the source, gamma; see `train.source_share`. ramp:
@@ -160,7 +161,10 @@ def both_decoders(output: models.Output, size: tuple[int, int]) -> Tensor:
 def _class_weights(x: Experiment, s: Curriculum) -> Tensor | None:
     if s.weights == "paper":
         return torch.tensor([2.0 if name in HEAVY else 1.0 for name in x.bench.classes.names], device=x.device)
-    return x.class_weights(x.bench.source, s.class_weight) if s.weights == "source" else None
+    if s.weights == "source":
+        by_rarity = x.class_weights(x.bench.source, 1).argsort(descending=True)
+        return torch.ones(len(by_rarity), device=x.device).index_fill(0, by_rarity[: len(HEAVY)], 2.0)
+    return None
 
 
 def _plans(s: Curriculum, net: nn.Module) -> dict[str, train.Plan]:
