@@ -276,6 +276,51 @@ def test_curriculum_explorer_redraws(two_decoders, name, value):
     assert (before != picture_of(box)).any()
 
 
+@pytest.fixture
+def aligned(scene):
+    """Two networks, one sure and one in doubt about road and sky, and a discriminator that is sure or undecided."""
+    sure = torch.zeros(2, C, H, W)
+    sure[:, 0] = 1.0
+    doubt = torch.zeros(2, C, H, W)
+    doubt[:, [0, CITYSCAPES.index("sky")]] = 0.5
+    scores = {
+        "before": torch.zeros(2, 1, 1, 2),
+        "after": torch.tensor([50.0, -50.0]).view(1, 1, 1, 2).repeat(2, 1, 1, 1),
+    }
+    return {"before": doubt, "after": sure}, scores, scene[2]
+
+
+def test_alignment_view_shows_doubt_and_what_the_discriminator_says(aligned):
+    before, after = (widgets.alignment_view(*aligned, network=name, focus="sky") for name in ("before", "after"))
+    entropy, information = np.log(2) / np.log(C), 0.5 * np.log(2) / np.log(C)
+    assert notes_of(before)[1:] == [
+        "before",
+        f"mean {entropy:.3f}",
+        f"mean {information:.4f}",
+        "mean 0.50",
+    ]
+    assert notes_of(after)[2:4] == ["mean 0.000", "mean 0.0000"]
+    places = after.axes[4].images[0].get_array()
+    assert places.shape == (H, W) and (places[:, : W // 2] == 1).all() and places[:, W // 2 :].max() < 1e-6
+    assert before.axes[3].images[0].get_array().max() == pytest.approx(0.5 * np.log(2) * np.e)
+
+
+def test_alignment_view_refuses_unknown_names(aligned):
+    with pytest.raises(ValueError, match="no network 'other' with probabilities and scores; choose one of: before, a"):
+        widgets.alignment_view(*aligned, network="other", focus="sky")
+    with pytest.raises(ValueError, match="tram"):
+        widgets.alignment_view(*aligned, network="after", focus="tram")
+
+
+@pytest.mark.parametrize("name, value", [("network", "after"), ("class", "sky"), ("image", 1)])
+def test_alignment_explorer_redraws(aligned, name, value):
+    aligned[2][1] = 255 - aligned[2][0]
+    box = widgets.alignment_explorer(*aligned)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 def test_domain_mixer_renders_what_the_sliders_say():
     seen = []
 

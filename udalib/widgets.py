@@ -3,15 +3,17 @@
 Beside each widget is a plain function that draws its figure for given values, for readers without a kernel.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import ipywidgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from udalib import select, show
+from udalib import select, show, train
 from udalib.labels import CITYSCAPES, IGNORE, ClassSet
 from udalib.models.parts import resize
 
@@ -205,6 +207,53 @@ def curriculum_explorer(
         epoch=ipywidgets.SelectionSlider(
             options=epochs, value=epochs[-1], description="epoch", continuous_update=False
         ),
+        index=_steps("image", range(len(images))),
+    )
+
+
+def alignment_view(
+    probs: Mapping[str, Tensor],
+    scores: Mapping[str, Tensor],
+    images: Tensor,
+    network: str,
+    focus: str,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+) -> show.Figure:
+    """What one network says of an image, and what a discriminator makes of it.
+
+    probs: softmax of each network, [B,C,H,W] by its name. scores: vanilla scores of the discriminator that looks at
+    it, [B,1,h,w] by the same names; their sigmoid is the probability of source. images: uint8 [B,3,H,W].
+    network, focus, index: the network, the class whose self-information is shown, and the image.
+
+    Raises ValueError for a network without probabilities or scores, and for an unknown class.
+    """
+    if network not in probs or network not in scores:
+        choices = ", ".join(name for name in probs if name in scores)
+        raise ValueError(f"There is no network {network!r} with probabilities and scores; choose one of: {choices}.")
+    shown = probs[network][[index]]
+    entropy = train.normalised_entropy(shown)[0]
+    information = train.weighted_self_information(shown)[0, classes.index(focus)]
+    highest = 1 / (math.e * math.log(shown.shape[1]))  # at a probability of 1 / e
+    source = scores[network][[index]].float().sigmoid()
+    places = F.interpolate(source, images.shape[-2:])[0, 0]  # nearest: a score has no finer grain
+    notes = ["", network, f"mean {entropy.mean():.3f}", f"mean {information.mean():.4f}", f"mean {source.mean():.2f}"]
+    return show.image_grid(
+        [[images[index], shown[0].argmax(dim=0).to(torch.uint8), entropy, information / highest, places]],
+        ["input", "prediction", "entropy", f"information: {focus}", "taken for source"],
+        notes=[notes],
+        classes=classes,
+    )
+
+
+def alignment_explorer(
+    probs: Mapping[str, Tensor], scores: Mapping[str, Tensor], images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`alignment_view` with menus of networks and classes, and a slider for the image."""
+    return _live(
+        partial(alignment_view, probs, scores, images, classes=classes),
+        network=ipywidgets.Dropdown(description="network", options=list(probs)),
+        focus=ipywidgets.Dropdown(description="class", options=classes.names),
         index=_steps("image", range(len(images))),
     )
 
