@@ -20,6 +20,7 @@ LABEL[:4], LABEL[-2:] = CITYSCAPES.index("sky"), IGNORE
 CHARTS = {
     "class_bars": lambda: show.class_bars({"source-only": RNG.random(C), "ST": [None, *RNG.random(C - 1)]}),
     "class_shares": lambda: show.class_shares({"game": [1 / C] * C, "city": [1 / C] * C}),
+    "class_differences": lambda: show.class_differences({"one": [1.0] * C, "two": [-2.0] * C}, range(C), "Gains"),
     "confusion": lambda: show.confusion(np.eye(C)),
     "class_heat": lambda: show.class_heat({"round 1": [0.5] * C}, "Precision", "right"),
     "curves": lambda: show.curves({"source": [(50, 1.2), (100, 0.8)]}),
@@ -55,6 +56,12 @@ def test_bars_are_the_figures_and_absent_classes_have_none():
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights[:C] == [50] * C and np.isnan(heights[C]) and heights[C + 1 :] == [25] * (C - 1)
     assert legend_of(figure) == ["one (mean 50.0)", "two (mean 25.0)"]
+
+
+def test_differences_stand_in_the_order_asked_for():
+    figure = show.class_differences({"one": [*range(C)]}, [3, 0], "Gains")
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [3, 0]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [CITYSCAPES.names[3], CITYSCAPES.names[0]]
 
 
 def test_confusion_is_in_shares_of_the_rows():

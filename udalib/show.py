@@ -281,6 +281,28 @@ def class_shares(domains: Mapping[str, Sequence[float]], classes: ClassSet = CIT
     return fig
 
 
+@styled
+def class_differences(
+    rows: Mapping[str, Sequence[float]], order: Sequence[int], title: str, classes: ClassSet = CITYSCAPES
+) -> Figure:
+    """Differences in IoU, in points, with a group of bars per class.
+
+    rows: a difference per class, in the order of `classes`, NaN for none. order: the classes from left to right, from
+    frequent to rare.
+    """
+    fig = Figure(figsize=(WIDTH, 3.4))
+    ax = fig.subplots()
+    width = 0.8 / len(rows)
+    for i, (name, values) in enumerate(rows.items()):
+        places = np.arange(len(order)) + (i - (len(rows) - 1) / 2) * width
+        ax.bar(places, np.asarray(values, float)[list(order)], width, label=name, color=PALETTE[i])
+    ax.axhline(0, color="0.3", linewidth=1)
+    ax.set_xticks(range(len(order)), [classes.names[c] for c in order], rotation=40, ha="right", rotation_mode="anchor")
+    ax.set(title=title, xlabel="class, from frequent to rare", ylabel="difference in IoU [points]")
+    ax.legend()
+    return fig
+
+
 def _bars(rows: Mapping[str, np.ndarray], classes: ClassSet) -> tuple[Figure, Axes]:
     fig = Figure(figsize=(WIDTH, 3.4))
     ax = fig.subplots()
