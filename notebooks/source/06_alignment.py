@@ -600,19 +600,19 @@ for name, record in records.items():
 # %%
 tall_target, tall_truth = toy.streets(64, seed=2, target=True, roofs=(0, 3))
 tall = {"source-only": toy_net}
-tall |= {f"weight {w:g}": align(toy_net, toy_source, toy_labels, tall_target, w)[0] for w in (0.003, 0.1)}
+tall |= {f"weight {w:g}": align(toy_net, toy_source, toy_labels, tall_target, w)[0] for w in (0.003, 0.03)}
 said = {name: toy.answer(network, tall_target) for name, network in tall.items()}
 rows = [toy.pictures(tall_target[i], tall_truth[i], *(labels[i] for labels in said.values())) for i in range(2)]
 fig = show.image_grid(rows, ["image", "truth", *tall], classes=classes, legend=True)
 show.caption(fig, "A target whose truth has another mixture of classes than the source.")
-skies = {"source truth": toy_labels, "target truth": tall_truth, **said}
-rows = [["share of sky", *(f"{(labels == 0).float().mean():.0%}" for labels in skies.values())]]
+mixtures = {"source truth": toy_labels, "target truth": tall_truth, **said}
+rows = [[name, *(f"{(labels == c).float().mean():.0%}" for c in range(4))] for name, labels in mixtures.items()]
+show.table(["tall city, share of pixels", *toy.NAMES], rows)
 houses = {name: toy.iou(network, tall_target, tall_truth)[1].item() for name, network in tall.items()}
-rows.append(["IoU of the houses", "", "", *(f"{value:.0f}" for value in houses.values())])
-show.table(["tall city", *skies], rows)
+show.say("IoU of the houses: " + ", ".join(f"{name} **{value:.0f}**" for name, value in houses.items()) + ".")
 
 # %% [markdown]
-# The outputs are asked to look like *source outputs*, down to how much sky there is. Where the two cities differ in
+# The outputs are asked to look like *source outputs*, down to how much there is of what. Where the two cities differ in
 # truth, that is a request for mistakes. What the game repairs may still be worth more than what it breaks, and a small
 # weight and the source labels resist; nothing rules the mistakes out. This is why the linear judge at the beginning
 # looked at the truth as well.
