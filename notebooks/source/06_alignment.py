@@ -159,11 +159,11 @@ show.say(f"What the outputs give away, minus what the truth does: **{more:+z.0f}
 names = ["road", "building", "vegetation", "sky", "car", "person"]
 channels = [classes.index(name) for name in names if name in classes.names]
 fig = show.image_grid([list(p[channels]) for p in probs], [classes.names[c] for c in channels], ["source", "target"])
-show.caption(fig, "Six channels of the softmax maps: black is 0, bright is 1.")
+show.caption(fig, "Six channels of the softmax maps: dark is 0, bright is 1.")
 
 
 # %% [markdown]
-# Look for fog. Where a network is sure, every channel is nearly black or nearly white. Where it is in doubt, several
+# Look for fog. Where a network is sure, every channel is dark or bright. Where it is in doubt, several
 # channels are lit a little in the same place. ADVENT makes a picture of just that. It replaces each probability $p$ by
 # its
 # *weighted self-information*, and scales it by the logarithm of the number of classes:
