@@ -120,7 +120,8 @@ apart = (frames != frames[:, :1]).any(dim=1).float().mean(dim=(-2, -1))  # of ea
 
 # %%
 show.say(f"On average **{apart.mean():.0%}** of the pixels of a square get more than one answer from the five frames.")
-ranking = [np.unravel_index(place, apart.shape) for place in apart.flatten().argsort(descending=True)]
+ranking = apart.flatten().argsort(descending=True)
+ranking = list(zip(*(axis.tolist() for axis in torch.unravel_index(ranking, apart.shape)), strict=True))
 i, row, column = ranking[0]
 cells = [images[i], single[i].argmax(dim=0), truth[i]]
 fig = show.image_grid([cells], ["target image", "prediction of the whole", "truth"], classes=classes)
@@ -131,12 +132,12 @@ show.caption(fig, "The square with the most disagreement of all: it is where the
 chosen = [ranking[len(ranking) * rank // 100] for rank in (0, 10, 50)]
 pictures, answers = squares(images), squares(truth)
 rows = [[pictures[i, :, r, c], *frames[i, :, r, c], answers[i, r, c]] for i, r, c in chosen]
-notes = [["", *(f"{(m == row[-1]).float().mean():.0%} right" for m in row[1:-1]), ""] for row in rows]
+notes = [
+    ["", *(f"{(m == row[-1])[row[-1] != IGNORE].float().mean():.0%} right" for m in row[1:-1]), ""] for row in rows
+]
 titles = ["square", "whole image", "upper left", "upper right", "lower left", "lower right", "truth"]
 fig = show.image_grid(rows, titles, [f"{apart[place]:.0%} disputed" for place in chosen], notes, classes, legend=True)
-show.caption(
-    fig, "Squares at the top, a tenth and the middle of the ranking; columns: where in its frame each one lies."
-)
+show.caption(fig, "Squares at the top, a tenth and the middle of the ranking; columns: their place in the frame.")
 
 # %% [markdown]
 # The columns of a row show the *same pixels*. All that differs is where the picture was cut. A convolution at the border of
@@ -161,7 +162,8 @@ hits = {"window right": window == true, "whole image right": whole == true, "the
 inwards = torch.minimum(torch.arange(side), side - 1 - torch.arange(side))
 distance = torch.minimum(inwards[:, None], inwards)  # of each pixel to the window's border
 rings = [distance == d for d in range(side // 2)]
-shares = {name: [100 * hit[:, ring].float().mean().item() for ring in rings] for name, hit in hits.items()}
+known = true != IGNORE
+shares = {name: [100 * hit[known & ring].float().mean().item() for ring in rings] for name, hit in hits.items()}
 
 
 # %%
@@ -183,8 +185,7 @@ for where, k in (("border", 0), ("middle", -1)):
 # %% [markdown]
 # Whether one window is a *better* opinion, the last lines say. In any case it is a *different* one, and that is what we are
 # after. If an answer only holds in one frame, it may have been about the frame.
-
-# %% [markdown]
+#
 # ## The idea in three sentences
 #
 # Cut many random windows out of a target image and predict each as an image of its own. Average, at every pixel, the
@@ -244,10 +245,12 @@ show.table([f"column {n}" for n in range(6)], times.int().tolist())
 
 # %% tags=["nbval-check-output"]
 options = {"size": (side, side), "generator": data.seeded(seed, 0), "batch_size": 7}
-packaged, _ = next(predict.windows(net, [(images[:1], [])], 7, **options))
+stream = predict.windows(net, [(images[:1], [])], 7, **options)
+packaged, _ = next(stream)
 same = torch.equal(accumulate(images[0], corners_of(7, 0)), packaged[0].cpu())
 print("seven windows by hand equal the package's, to the last bit:", same)
 seen = packaged.amax(dim=1) > 0
+print("coverage counted by the stream is the share we see:", stream.coverage == seen.double().mean().item())
 selector = select.ClassBalanced(0.2).fit([(packaged,)])
 alone = select.ClassBalanced(0.2).fit([(packaged.movedim(1, -1)[seen].T[None, :, None],)])  # the seen, in one row
 print("pixels in no window change no threshold:", torch.equal(selector.thresholds, alone.thresholds))
@@ -303,7 +306,7 @@ for count in (25, 50, 100):
     print(f"{count:3} windows of 512 in 1024 x 2048: {reached:.1%} missed; by the released code {released:.1%}")
 
 # %% [markdown]
-# An eighth of an image, with the paper's fifty. (The random integers of the released code stop one short of the end, so
+# A fifth of an image with twenty-five windows, an eighth with the paper's fifty. (The random integers of the released code stop one short of the end, so
 # that the last row and column of pixels are in no window, ever.) Now draw them.
 
 # %%
@@ -313,12 +316,9 @@ for count in (25, 50, 100):
     average = count * side**2 / (height * width)
     cells = [f"{share:.1%}" for share in (missed(count, bench.size, side).mean(), np.mean(found), np.std(found))]
     rows.append([count, f"{average:.1f}", *cells])
-show.table(
-    ["windows", "windows per pixel", "missed, formula", "missed, mean of 200 draws", "spread of the draws"], rows
-)
-fig = show.image_grid(
-    [[missed(count, bench.size, side) for count in (25, 50, 100)]], ["25 windows", "50 windows", "100 windows"]
-)
+show.table(["windows", "windows per pixel", "missed, formula", "missed, 200 draws", "spread of the draws"], rows)
+maps = {f"{count} windows": missed(count, bench.size, side) for count in (25, 50, 100)}
+fig = show.image_grid([[*maps.values()]], [*maps])
 show.caption(fig, "Chance that a pixel lies in no window. Bright: it is almost never asked.")
 
 # %% [markdown]
@@ -340,19 +340,9 @@ ways = {"random": how_often(corners_of(25, 1)), "random + whole": how_often(corn
 ways["grid (ours)"] = how_often(grid)
 fig = show.image_grid([[times / times.max() for times in ways.values()]], [*ways])
 show.caption(fig, "Predictions per pixel with 25 windows, each map scaled to its own maximum.")
-rows = [
-    [name, f"{times.min():.0f} to {times.max():.0f}", f"{(times > 0).float().mean():.1%}"]
-    for name, times in ways.items()
-]
-show.table(["25 windows at most", "predictions per pixel", "pixels with any"], rows)
-
-# %% tags=["nbval-check-output"]
-for placement in ("uniform", "grid"):
-    options = {"size": (side, side), "generator": data.seeded(seed, 1), "placement": placement, "include_full": True}
-    stream = predict.windows(net, [(images[:1], [])], 25, **options)
-    next(stream)
-    covered = (ways["random" if placement == "uniform" else "grid (ours)"] > 0).double().mean().item()
-    print(f"{placement}: the stream's own coverage is what we counted:", abs(stream.coverage - covered) < 1e-9)
+rows = [[f"{times.min():.0f} to {times.max():.0f}", f"{(times > 0).float().mean():.1%}"] for times in ways.values()]
+header = ["25 windows at most", "predictions per pixel", "pixels with any"]
+show.table(header, [[name, *row] for name, row in zip(ways, rows, strict=True)])
 
 # %% [markdown]
 # `predict.windows` counts while it is read: `stream.coverage` is the share of the pixels in a window. A whole image is no
@@ -406,7 +396,7 @@ labels = {name: select.ClassBalanced(0.2).fit([(probs,)]).label(probs) for name,
 # %%
 rows = []
 for name, values in sure.items():
-    top, kept = ((part).float().mean().item() for part in (values == values.max(), labels[name] != IGNORE))
+    top, kept = (mask.float().mean().item() for mask in (values == values.max(), labels[name] != IGNORE))
     rows.append([name, f"{len(values.unique()):,}", f"{top:.1%}", f"{kept:.1%}"])
 show.table(["25 windows", "different values", "pixels at the highest", "labelled, if asked for 20 %"], rows)
 fig = show.histograms({name: values[:8] for name, values in sure.items()}, "confidence")
@@ -460,9 +450,8 @@ name_of = {(e["windows"], e["vote"]): f"{e['windows']} windows{', votes' * (e['v
 name_of[0, "soft"] = "single pass"
 portions = sorted({entry["portion"] for entry in study})
 found = {(name_of[e["windows"], e["vote"]], e["portion"]): e for e in study}
-series = {
-    way: [[100 * found[way, p][key] for key in ("coverage", "precision")] for p in portions] for way in name_of.values()
-}
+pair = ("coverage", "precision")
+series = {way: [[100 * found[way, p][key] for key in pair] for p in portions] for way in name_of.values()}
 fig = curves(series, "Precision against share", "pixels labelled [%]", "labels that are right [%]")
 show.caption(fig, "CBST labels of one source-only network at several portions, by how it was asked.")
 
@@ -479,8 +468,9 @@ for text, values in ((f"{soft[-1]} minus {soft[0]}", gains), ("Votes minus avera
 
 # %% [markdown]
 # Equal portions are not quite equal shares, because votes tie and because a class-balanced label need not be the argmax;
-# read the curves for that, and the table for the paper's claims. It says that 25 windows are not enough and 100 hardly
-# better than 50. Where such steps are smaller than the spread between seeds, one run neither confirms nor denies it:
+# read the curves for that, and the table for the paper's claims. According
+# to the paper 25 windows are not enough and 100 hardly better than 50. Where such steps are smaller than the spread
+# between seeds, one run neither confirms nor denies it:
 
 
 # %%
@@ -505,6 +495,7 @@ over_seeds("window_study", "precision", "difference")
 at = portions[len(portions) // 2]
 columns = {way: found[way, at]["class_precision"] for way in (soft[0], soft[-1], votes)}
 fig = show.class_heat(columns, f"Labels at a portion of {at:.0%}", "precision", classes)
+fig.axes[0].tick_params(axis="x", rotation=20)
 show.caption(fig, "Share of the labels of each class that are right: one pass, the most windows, votes.")
 change = np.array(columns[soft[-1]], float) - np.array(columns[soft[0]], float)
 up, down_ = (", ".join(np.array(classes.names)[sign * change > 0.01]) or "none" for sign in (1, -1))
@@ -554,10 +545,11 @@ for strict in (True, False):
 
 # %%
 order = filled.mean(dim=0).argsort(descending=True).tolist()
-share, line = shares_of(labels["average"])[0], 0.05 * sizes
-tests = torch.stack([share > 0, share > line, (truth[0] == torch.arange(len(classes))[:, None, None]).any(2).any(1)])
-rows = [[f"{sizes[c]:.2%}", f"{line[c]:.3%}", f"{share[c]:.3%}", *("yes" * x for x in tests[:, c])] for c in order]
-header = ["first image", "mean size", "line, η = 0.05", "in its labels", "any pixel", "present by Eq. 4", "truly there"]
+share = shares_of(labels["average"])[0]
+rows = [
+    [f"{sizes[c]:.2%}", f"{0.05 * sizes[c]:.3%}", f"{share[c]:.3%}", "yes" * bool((truth[0] == c).any())] for c in order
+]
+header = ["first target image", "mean size", "line at η = 0.05", "in its labels", "truly there"]
 show.table(header, [[classes.names[c], *row] for c, row in zip(order, rows, strict=True)])
 
 # %% [markdown]
@@ -571,9 +563,8 @@ for eta in (0, 0.0225, 0.05, 0.1, 0.25, 0.5):
     present = weak(labels["average"], sizes, eta)
     both, called, real = (mask.sum().item() for mask in (present & there, present, there))
     f1[eta] = 2 * both / (called + real)
-    rows.append(
-        [eta, f"{called / len(some):.1f}", f"{both / max(1, called):.1%}", f"{both / real:.1%}", f"{f1[eta]:.3f}"]
-    )
+    cells = [f"{called / len(some):.1f}", f"{both / max(1, called):.1%}", f"{both / real:.1%}", f"{f1[eta]:.3f}"]
+    rows.append([eta, *cells])
 show.table(["η", "classes per image", "of the present, truly there", "of those there, found", "F1"], rows)
 show.say(f"Truly there: {there.sum(dim=1).double().mean():.1f} classes per image, of {len(classes)}.")
 best, worst = max(f1, key=f1.get), min(f1, key=f1.get)
@@ -598,14 +589,7 @@ torch.manual_seed(seed)
 pupil = models.build("mini_image", len(classes)).to(where)
 pupil.load_state_dict(net.state_dict(), strict=False)  # all but the head
 output = pupil(images[:2].to(where))
-print(
-    "images",
-    list(images[:2].shape),
-    "to logits of pixels",
-    list(output.logits.shape),
-    "and of images",
-    list(output.aux.shape),
-)
+print("image logits", list(output.aux.shape), "beside pixel logits", list(output.logits.shape))
 head, everything = (sum(weight.numel() for weight in part.parameters()) for part in (pupil.head, pupil))
 print(f"parameters: {head:,} in the head, {everything:,} in all")
 
@@ -650,9 +634,8 @@ encoder = [weight for part in (pupil.stem, pupil.stage1, pupil.stage2, pupil.sta
 gradients = [torch.autograd.grad(loss, encoder, retain_graph=True) for loss in losses]
 image, pixels = (torch.cat([g.flatten() for g in found]).norm().item() for found in gradients)
 loudness = {weight: weight * image / pixels for weight in (0.1, 0.05, 0.025, 0.001)}
-show.table(
-    ["λ", *loudness], [["gradient of λ × image loss, against the pixels'", *(f"{x:.2%}" for x in loudness.values())]]
-)
+cells = ["gradient of λ × image loss, against the pixels'", *(f"{100 * x:.2g} %" for x in loudness.values())]
+show.table(["λ", *loudness], [cells])
 
 # %% [markdown]
 # The head is fresh here and the network is not, so this is the beginning of the first round. The table has no opinion on
@@ -788,11 +771,6 @@ fig = show.rounds({name: [start, *results[name].rounds] for name in ("control", 
 show.caption(fig, "mIoU after each round (0: source-only); coverage and precision of the labels it was trained on.")
 silent = 0.0 if used["include_full"] else missed(used["windows"], bench.size, side).mean().item()
 show.say(f"In no window, by the formula: **{silent:.1%}** of the pixels of an image. They are never labelled.")
-recalls = {
-    f"{name} {e['round']}": e["labels"]["class_recall"] for name in ("CBST", "SISC") for e in results[name].rounds
-}
-fig = show.class_heat(recalls, "Recall of the labels, round by round", "recall", classes)
-show.caption(fig, "Share of each class that is labelled, and rightly, in the rounds of CBST and of SISC.")
 
 # %% [markdown]
 # The portion is taken of the pixels that were asked. So SISC, with random windows alone, trains on fewer labels than CBST,
@@ -844,10 +822,8 @@ show.caption(fig, "The same two differences in the paper's own table; its CBST h
 
 # %%
 knobs = papers.table("003_mlsl_table4_lambda_eta")
-show.table(
-    ["Iqbal and Ali, Table 4", "value", "mIoU"],
-    [[k["parameter"].replace("_Fcl", ""), k["value"], k["mIoU"]] for k in knobs],
-)
+rows = [[knob["parameter"].replace("_Fcl", ""), knob["value"], knob["mIoU"]] for knob in knobs]
+show.table(["Iqbal and Ali, Table 4", "value", "mIoU"], rows)
 show.say(f"Their worst η is 0.0. By the F1 of presence on our labels it was **{worst}**, and the best {best}.")
 
 # %% [markdown]
@@ -862,9 +838,7 @@ shown = ("source-only", "CBST", "SISC", "SISC-PWL")
 nets = {name: recipes.load_network(results[name], device=lesson.device) for name in shown}
 seen = {name: next(predict.whole(network, [picks]))[0].argmax(dim=1).cpu() for name, network in nets.items()}
 fig = show.qualitative(picks.images, picks.labels, seen, classes)
-show.caption(
-    fig, "Validation images at equal steps through the set, tested as whole images: windows made the labels only."
-)
+show.caption(fig, "Validation images at equal steps, tested as whole images: windows made the labels only.")
 
 # %% [markdown]
 # ## Where it breaks
