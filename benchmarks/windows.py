@@ -1,6 +1,7 @@
 """What averaging over windows costs, next to the forward passes it is made of. Run: python benchmarks/windows.py
 
-Times are ratios measured in one run; absolute ones depend on the machine. Memory is the peak of a fresh process.
+Times are ratios of processor time measured in one run, which other programs hardly change; absolute ones depend on the
+machine. Memory is the peak of a fresh process.
 """
 
 import resource
@@ -12,7 +13,7 @@ import torch
 
 from udalib import models, predict
 
-IMAGES, SIZE, WINDOW, CLASSES = 8, (128, 256), (64, 64), 19
+IMAGES, SIZE, WINDOW, CLASSES = 4, (128, 256), (64, 64), 19
 COUNT, BATCH_SIZE, REPEATS = 50, 25, 3
 COUNTS = (10, 50, 250)
 
@@ -31,12 +32,12 @@ def over_windows(net: torch.nn.Module, images: torch.Tensor, count: int) -> None
 
 
 def timed(work) -> float:
-    """The fastest of several times, in seconds."""
+    """The least of several processor times, in seconds."""
     times = []
     for _ in range(REPEATS):
-        started = time.perf_counter()
+        started = time.process_time()
         work()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times)
 
 

@@ -144,9 +144,8 @@ show.caption(fig, "Squares at the top, a tenth and the middle of the ranking; co
 # its image looks at padding; a context module averages over whatever the frame holds; and a piece of grey may be a road
 # under a car, or a wall under nothing at all.
 #
-# So is a window worse than the whole image? Ask pixel by pixel, by the distance to the window's own border.
-# **Predict** three curves over that distance: how often the window is right, how often the whole image is right at the
-# same places, and how often the two disagree.
+# So is a window worse than the whole image? And does it matter where in its window a pixel lies? **Predict** a map of the
+# places in a window, bright where windows are often right. Is it darkest along the rim? In the middle? At the top?
 
 
 # %%
@@ -159,38 +158,34 @@ drawn = [corners_of(8, i) for i in range(len(images))]
 window = torch.cat([look(*pair).argmax(dim=1) for pair in zip(images, drawn, strict=True)])
 whole, true = (torch.cat([*map(cut, maps, drawn)]) for maps in (single.argmax(dim=1), truth))
 hits = {"window right": window == true, "whole image right": whole == true, "they disagree": window != whole}
-inwards = torch.minimum(torch.arange(side), side - 1 - torch.arange(side))
-distance = torch.minimum(inwards[:, None], inwards)  # of each pixel to the window's border
-rings = [distance == d for d in range(side // 2)]
 known = true != IGNORE
-shares = {name: [100 * hit[known & ring].float().mean().item() for ring in rings] for name, hit in hits.items()}
-
+maps = {name: (hit & known).sum(dim=0) / known.sum(dim=0).clamp(min=1) for name, hit in hits.items()}
+fig = show.image_grid([[*maps.values()]], [*maps])
+show.caption(fig, "By the place in a random window; all three are about the same pixels. Bright: often.")
 
 # %%
-def curves(series, title, xlabel, ylabel):
-    """Lines through points (x, y), by name."""
-    fig = show.curves(series, ylabel)
-    fig.axes[0].set_title(title, loc="left", weight="bold")
-    fig.axes[0].set_xlabel(xlabel)
-    return fig
-
-
-lines = {name: [*enumerate(share)] for name, share in shares.items()}
-fig = curves(lines, "The edge of a window", "distance to the window's border [pixels]", "share [%]")
-show.caption(fig, "Random windows against the whole image at the same places, by the distance to the window's border.")
-for where, k in (("border", 0), ("middle", -1)):
-    inside, outside, differ = (share[k] for share in shares.values())
-    show.say(f"At the {where}: **{differ:.0f} %** disagree; window minus whole image {inside - outside:+z.1f} points.")
+right, right_whole, _ = (100 * share for share in maps.values())
+show.say(f"Windows are right on **{right.mean():.0f} %**, the whole image, there, on {right_whole.mean():.0f} %.")
+cost = right_whole - right  # points that the cut costs, by place
+eighth, inner = side // 8, torch.zeros(side, side, dtype=torch.bool)
+inner[eighth:-eighth, eighth:-eighth] = True
+by_rim, by_height = (cost[~inner].mean() - cost[inner].mean(), cost[:half].mean() - cost[half:].mean())
+show.say(f"The cut costs {by_rim:+z.1f} points more near the rim, and {by_height:+z.1f} more in the upper half.")
+what = "how high in its frame a pixel lies" if abs(by_height) > abs(by_rim) else "how near the cut a pixel lies"
+show.say(f"Of these two it matters more **{what}**.")
 
 # %% [markdown]
-# Whether one window is a *better* opinion, the last lines say. In any case it is a *different* one, and that is what we are
+# If it is height, the network has learned more than what things look like. It has learned where in a *frame* they are, as
+# the priors of 04 did: below lies the road, above are houses. A window does not know that it is one.
+#
+# Whether one window is a *better* opinion, the lines above say. In any case it is a *different* one, and that is what we are
 # after. If an answer only holds in one frame, it may have been about the frame.
 #
 # ## The idea in three sentences
 #
 # Cut many random windows out of a target image and predict each as an image of its own. Average, at every pixel, the
-# distributions of the windows that contain it, and choose the labels from the average: what survives many frames is
-# likely to be about the pixel. Then go up one level, note which *classes* the chosen labels contain, and let the network
+# distributions of the windows that contain it, and choose the labels from the average: what survives many frames
+# should be about the pixel. Then go up one level, note which *classes* the chosen labels contain, and let the network
 # learn that too, since a single wrong patch of bus is a small error among pixels and a whole error among images.
 #
 # In symbols, for the first part (Section 3.2 of the paper, in our notation), and for the second (Eq. 4):
@@ -209,8 +204,7 @@ for where, k in (("border", 0), ("middle", -1)):
 # | $\tilde c$, the weak label: which classes are present | `present` | `[B,C]`, bool |
 #
 # "Weak" is the field's word for a label that says what is in an image and not where.
-
-# %% [markdown]
+#
 # ## By hand: accumulate and divide
 #
 # Two maps are all it takes: one for the sums, one for the counts.
@@ -274,8 +268,7 @@ show.table(["one image", "10 windows, kept", "50, kept", "100, kept", "any numbe
 # Time does grow. Fifty windows of half the height and a quarter of the width are as many pixels as six and a quarter whole
 # images, and the target is read twice in each round, for the thresholds and for the labels.
 # [`benchmarks/windows.py`](../benchmarks/windows.py) measures what the bookkeeping adds to that, and the memory.
-
-# %% [markdown]
+#
 # ## Who is never asked?
 #
 # **Predict.** With fifty windows, a pixel lies in more than six on average. What share of the pixels lies in none? And
@@ -433,8 +426,7 @@ show.caption(fig, "The three images that windows change most. Doubt: 1 minus the
 # %% [markdown]
 # Compare the two columns of doubt. Bright outlines are old friends from 02. Look for a second kind: whole areas on which
 # the frames could not agree. Those are the areas that may fall below the threshold now.
-
-# %% [markdown]
+#
 # ## Labels first, training later
 #
 # The paper's claim about SISC can be tested without training anything. One network, one selection, the same share of
@@ -452,7 +444,9 @@ portions = sorted({entry["portion"] for entry in study})
 found = {(name_of[e["windows"], e["vote"]], e["portion"]): e for e in study}
 pair = ("coverage", "precision")
 series = {way: [[100 * found[way, p][key] for key in pair] for p in portions] for way in name_of.values()}
-fig = curves(series, "Precision against share", "pixels labelled [%]", "labels that are right [%]")
+fig = show.curves(series, "labels that are right [%]")
+fig.axes[0].set_title("Precision against share", loc="left", weight="bold")
+fig.axes[0].set_xlabel("pixels labelled [%]")
 show.caption(fig, "CBST labels of one source-only network at several portions, by how it was asked.")
 
 # %%
@@ -575,8 +569,7 @@ show.say(f"By F1 the best η is **{best}**, the worst {worst}; 0.05 against no l
 # below asks for both, class by class and with equal weight. And how busy the streets are decides how well one can do
 # without looking: where nearly every class is in nearly every image, "present" is a safe guess, and a weak label has little
 # to tell.
-
-# %% [markdown]
+#
 # ## A head for the whole image
 #
 # Who learns the weak labels? A second head on the same encoder: two convolutions, a mean over all places, two linear
@@ -653,8 +646,7 @@ show.say(f"Of the classes in a source image, **{broken:.1%}** are not in the mid
 # %% [markdown]
 # The released code judges presence on the crop itself, at every eighth pixel, and by the same line $\eta$ for the source:
 # `presence="crop"`. The paper speaks of images. We follow the paper; the setting follows the code.
-
-# %% [markdown]
+#
 # ## The whole method, once
 #
 # The rounds of 03, with the three changes. Note the seed of the windows: the target is read twice, and thresholds and
@@ -736,9 +728,6 @@ for what, (after, before) in owed.items():
 larger = max(("windows", "weak labels"), key=steps.get)
 show.say(f"Of the first two steps the higher is that of the **{larger}**. One seed is an anecdote. Over several:")
 over_seeds("multi_level", "mIoU", "difference")
-
-# %% [markdown]
-# ### Class by class
 
 
 # %%
@@ -848,6 +837,11 @@ show.caption(fig, "Validation images at equal steps, tested as whole images: win
 #
 # **Less to see.** A window cuts context as well as bias. What is only recognisable by its surroundings, or larger than
 # the window, is seen worse. The paper reports that windows of half this side do not help.
+#
+# **Strange frames.** The paper's windows of 512 pixels are about as large as the crops it trains on, 500 pixels. Our network
+# trains on three quarters of each side, and a window of half the height and a quarter of the width is a frame it has hardly
+# ever seen. If the maps above say that windows are much worse than the whole, this may be why, and averaging many poor
+# answers need not make a good one. `lesson.run("sisc", window=0.75)` asks larger windows.
 #
 # **The edges.** With fifty random windows an eighth of an image is silent, and nearly always along its rim.
 #
@@ -973,8 +967,8 @@ course.check("4. the lost voice", lost_voice(), votes_are_deaf)
 # %% [markdown]
 # ## Summary
 #
-# 1. **A frame is an input too.** The same pixels can get different answers in different windows, and it matters how near
-#    the cut is. What holds in many frames is less likely to be about the frame.
+# 1. **A frame is an input too.** The same pixels can get different answers in different windows, and it matters where in
+#    the frame they lie. What holds in many frames should be about the pixel.
 # 2. **Accumulate** sums and counts, and divide: memory does not depend on $K$. A pixel is missed by all windows with
 #    probability $(1-a_y b_x)^K$; for fifty windows that is an eighth of the image, along the edges. Ignore it, count the
 #    whole image as one more, or cover it with a grid.
