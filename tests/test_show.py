@@ -328,6 +328,41 @@ def test_alignment_explorer_redraws(aligned, name, value):
     assert (before != picture_of(box)).any()
 
 
+@pytest.fixture
+def few_windows(scene):
+    """Averages of one and of two windows of half the width: the second one lies on the right and says sky."""
+    corners = torch.tensor([[[0, 0], [0, W // 2]]]).expand(2, 2, 2)
+    averages = {count: torch.zeros(2, C, H, W) for count in (1, 2)}
+    for probs in averages.values():
+        probs[:, 0, :, : W // 2] = 0.9
+        probs[:, 1, :, : W // 2] = 0.1
+    averages[2][:, 10, :, W // 2 :] = 1.0
+    return averages, corners, (H, W // 2), scene[1], scene[2]
+
+
+def test_window_view_shows_what_the_windows_see(few_windows):
+    one, two = (widgets.window_view(*few_windows, count=count) for count in (1, 2))
+    assert notes_of(one)[:2] == ["1 drawn", "0 to 1"] and notes_of(two)[:2] == ["2 drawn", "1 to 1"]
+    assert notes_of(one)[2].startswith("50.0% labelled") and notes_of(two)[2].startswith("100.0% labelled")
+    assert [len(fig.axes[0].patches) for fig in (one, two)] == [1, 2]
+    frame = two.axes[0].patches[1]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((W // 2 - 0.5, -0.5), W // 2, H)
+    assert tuple(one.axes[2].images[0].get_array()[0, -1]) == (0, 0, 0), "black: no window has seen it"
+    averages, corners, size, _, images = few_windows
+    assert notes_of(widgets.window_view(averages, corners, size, None, images, count=1))[2] == "50.0% labelled"
+    with pytest.raises(ValueError, match="no average of 7 windows; choose one of: 1, 2"):
+        widgets.window_view(*few_windows, count=7)
+
+
+@pytest.mark.parametrize("name, value", [("windows", 2), ("image", 1)])
+def test_window_explorer_redraws(few_windows, name, value):
+    few_windows[4][1] = 255 - few_windows[4][0]
+    box = widgets.window_explorer(*few_windows)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 def test_domain_mixer_renders_what_the_sliders_say():
     seen = []
 

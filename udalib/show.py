@@ -17,7 +17,7 @@ import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 from PIL import Image as Picture
 
@@ -170,6 +170,14 @@ def mistakes(label: ArrayLike, truth: ArrayLike) -> np.ndarray:
     for mask, colour in ((label == truth, PALETTE[0]), (label != truth, PALETTE[1])):
         picture[mask & counted] = 255 * np.array(colour)
     return picture
+
+
+def frames(ax: Axes, corners: ArrayLike, size: tuple[int, int]) -> None:
+    """Outline windows on the picture of an axis. corners: (top, left) [K,2]; size: (height, width); all in pixels."""
+    for number, (top, left) in enumerate(np.asarray(corners).tolist()):
+        colour = PALETTE[number % len(PALETTE)]
+        # An axis counts from the middle of the first pixel.
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), size[1], size[0], fill=False, edgecolor=colour, linewidth=1.2))
 
 
 @styled

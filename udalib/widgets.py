@@ -258,6 +258,61 @@ def alignment_explorer(
     )
 
 
+def window_view(
+    averages: Mapping[int, Tensor],
+    corners: Tensor,
+    size: tuple[int, int],
+    truth: Tensor | None,
+    images: Tensor,
+    count: int,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+    portion: float = 0.2,
+) -> show.Figure:
+    """What the first `count` windows make of one image: their places, windows per pixel, prediction, CBST labels.
+
+    averages: for each number of windows, the mean prediction [B,C,H,W], 0 where no window lies. corners: of the
+    windows, (top, left), [B,K,2] with K at least `count`; size: their height and width. truth: [B,H,W] or None. images:
+    uint8 [B,3,H,W]. index: the image to show; thresholds of the labels are those of all B images.
+
+    Raises ValueError for a count without an average.
+    """
+    if count not in averages:
+        raise ValueError(f"There is no average of {count} windows; choose one of: {', '.join(map(str, averages))}.")
+    probs, places = averages[count], corners[index, :count]
+    times = torch.zeros(images.shape[-2:])
+    for top, left in places.tolist():
+        times[top : top + size[0], left : left + size[1]] += 1
+    prediction = torch.where(times > 0, probs[index].argmax(dim=0), IGNORE)
+    kept = select.ClassBalanced(portion).fit([(probs,)]).label(probs)[index]
+    judge = None if truth is None else truth[index]
+    spread = f"{times.min():.0f} to {times.max():.0f}"
+    fig = show.image_grid(
+        [[images[index], times / times.max(), prediction, kept]],
+        ["windows", "windows per pixel", "averaged prediction", f"labels at {portion:.0%}"],
+        notes=[[f"{count} drawn", spread, _kept(prediction, judge), _kept(kept, judge)]],
+        classes=classes,
+    )
+    show.frames(fig.axes[0], places, size)
+    return fig
+
+
+def window_explorer(
+    averages: Mapping[int, Tensor],
+    corners: Tensor,
+    size: tuple[int, int],
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+) -> ipywidgets.VBox:
+    """`window_view` with a slider for the number of windows and one for the image."""
+    return _live(
+        partial(window_view, averages, corners, size, truth, images, classes=classes),
+        count=ipywidgets.SelectionSlider(options=list(averages), description="windows", continuous_update=False),
+        index=_steps("image", range(len(images))),
+    )
+
+
 Render = Callable[[float, float, float], np.ndarray]
 
 
