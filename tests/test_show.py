@@ -276,6 +276,36 @@ def test_curriculum_explorer_redraws(two_decoders, name, value):
     assert (before != picture_of(box)).any()
 
 
+def test_instance_view_keeps_what_its_moving_thresholds_leave(scene):
+    probs, truth, images = scene
+    confidences = select.class_confidences(probs)
+    selector = select.InstanceAdaptive(0.5, 0.0, 0.0)
+    kept = selector.label(probs)[1]
+    figure = widgets.instance_view(confidences, *scene, alpha=0.5, beta=0.0, gamma=0.0, index=1)
+    axes = {ax.get_label(): ax for ax in figure.axes}
+    assert axes["labels"].get_xlabel() == f"{(kept != 255).float().mean():.1%} labelled, 50.0% right"
+    assert (axes["labels"].images[0].get_array() == CITYSCAPES.colour(kept.numpy())).all()
+    assert axes["prediction"].get_xlabel() == "100.0% labelled, 50.0% right"
+    heights = [bar.get_height() for bar in axes["thresholds"].patches]
+    assert heights == pytest.approx(selector.thresholds.tolist())
+    shares = np.array([bar.get_height() for bar in axes["shares"].patches]).reshape(2, C)
+    assert shares[:, [0, 10]] == pytest.approx(50) and shares.sum() == pytest.approx(200)
+    unjudged = widgets.instance_view(confidences, probs, None, images, beta=1.0)
+    assert unjudged.axes[2].get_xlabel() == f"{(probs.amax(1)[0] > 0.9).float().mean():.1%} labelled"
+    with pytest.raises(ValueError, match="beta is 2"):
+        widgets.instance_view(confidences, *scene, beta=2)
+
+
+@pytest.mark.parametrize("name, value", [("alpha", 0.9), ("beta", 1.0), ("gamma", 0.0), ("image", 1)])
+def test_instance_explorer_redraws(scene, name, value):
+    scene[2][1] = 255 - scene[2][0]
+    box = widgets.instance_explorer(*scene)
+    controls_of(box)["beta"].value = 0.0  # by the image alone: else two images hardly move a threshold
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 def test_domain_mixer_renders_what_the_sliders_say():
     seen = []
 
