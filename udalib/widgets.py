@@ -235,7 +235,7 @@ def instance_view(
     kept = np.array(
         [
             [(values > bound).sum() for values, bound in zip(image, row, strict=True)]
-            for image, row in zip(confidences, thresholds.tolist(), strict=True)
+            for image, row in zip(confidences, thresholds.numpy(), strict=True)
         ]
     )
     counts = np.array([[len(values) for values in image] for image in confidences])

@@ -121,16 +121,17 @@ for name, selector in {"constant": select.SelfTraining(share), "class-balanced":
     selector.fit(predict.whole(net, data.ordered_batches(bench.target)))
     found = [selector.label(probs).cpu() for probs, _ in predict.whole(net, data.ordered_batches(bench.target))]
     labels[name] = torch.cat(found)
-rivals = ("constant", "class-balanced", "instance adaptive")
 
 
 # %%
+
+
 def by_image(labels):
     """Share of each image that is labelled, float [N]."""
     return (labels != IGNORE).float().mean(dim=(1, 2))
 
 
-kept = {name: by_image(labels[name]) for name in rivals}
+kept = {name: by_image(labels[name]) for name in ("constant", "class-balanced", "instance adaptive")}
 fig = show.histograms(kept, "share of an image that is labelled", bins=20)
 fig.axes[0].set_ylabel("share of the images [%]")
 show.caption(fig, "How much of single images three selections label. All three label the same share of the city.")
@@ -140,18 +141,18 @@ show.table(["labels", "the whole city", "least of an image", "most of an image",
 # %%
 ranked = kept["constant"].argsort()
 picks = ranked[[0, len(ranked) // 2, -1]]
-maps = {name: labels[name][picks] for name in rivals}
+maps = {name: labels[name][picks] for name in kept}
 fig = show.qualitative([bench.target[int(i)].image for i in picks], truth[picks], maps, classes)
 show.caption(fig, "The image of which the constant threshold keeps least, a middle one, and the one it keeps most of.")
 
 # %% [markdown]
-# The first row is what the paper is about. A threshold for the city spends its labels on the images that are already easy,
-# and an image that is dim, or crowded, or merely strange, goes into training with next to nothing said about it. What the
+# The first row of pictures is what the paper is about. A threshold for the city spends its labels on images that are easy
+# anyway, and one that is dim, or crowded, or merely strange, can go into training with little said about it. What the
 # network finds hard to look at, it will not be taught. Thresholds per class share labels out among classes. They know
 # nothing of images.
 #
-# Now compare the last two columns of the histogram's table, row by row. How much more even is the third row? If it is less
-# than a name like "instance adaptive" promises, hold on to that thought until we come to $\beta$.
+# Now read the last column of the table from top to bottom. How much more even is the third row? If it is less than a name
+# like "instance adaptive" promises, hold on to that thought until we come to $\beta$.
 
 # %% [markdown]
 # ## The idea in three sentences
@@ -216,18 +217,14 @@ nothing = np.array([])
 stream = [[day, nothing], [dusk, nothing], [day, bus], [dusk, bus]]  # of each image: road, bus
 
 # %%
-paths = {beta: trajectory(stream, beta=beta) for beta in (0.9, 0.0)}
-print("images", len(stream), "of classes", len(stream[0]), "to thresholds", list(paths[0.9].shape))
+paths = [trajectory(stream, beta=beta) for beta in (0.9, 0.0)]
+print("images", len(stream), "of classes", len(stream[0]), "to thresholds", list(paths[0].shape))
 rows = []
-for t, image in enumerate(stream):
-    cells = [
-        f"{theta:.3f}: {(values > theta).sum()}"
-        for p in paths.values()
-        for theta, values in zip(p[t], image, strict=True)
-    ]
-    rows.append([("day", "dusk", "day, bus", "dusk, bus")[t], *(str(len(values)) for values in image), *cells])
-names = ["road, β = 0.9", "bus, β = 0.9", "road, β = 0", "bus, β = 0"]
-show.table(["image", "road pixels", "bus pixels", *names], rows)
+for i, image in enumerate(stream):
+    cells = [f"{t:.3f}: {(v > t).sum()}" for path in paths for t, v in zip(path[i].tolist(), image, strict=True)]
+    rows.append([("day", "dusk", "day, bus", "dusk, bus")[i], *(str(len(values)) for values in image), *cells])
+letters = ["road, β = 0.9", "bus, β = 0.9", "road, β = 0", "bus, β = 0"]
+show.table(["image", "road pixels", "bus pixels", *letters], rows)
 
 # %% [markdown]
 # (Threshold, then the number of pixels above it.) Read the dusk rows. With $\beta = 0.9$ the threshold of road has noticed
@@ -257,7 +254,6 @@ def lines(panels, xlabel, ylabel, marker="", **axes):
             style = ("-", "--", "-.", ":")[i % 4]
             ax.plot(xs, ys, style, marker=marker, label=name, color=own.get(name, show.PALETTE[i]))
         ax.set(title=title, xlabel=xlabel, **axes)
-        ax.grid()
     fig.axes[0].set_ylabel(ylabel)
     fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return fig
@@ -277,35 +273,26 @@ print("asked for with gamma 8:", asked)
 # be *good* to be heard. It is a brake that feeds on itself, though: asking for fewer pixels means a larger $\Psi$, which
 # raises the threshold, which eases the brake. The two meet somewhere in the middle.
 #
-# Everything so far against the package, on a stream with absent classes and for several settings:
+# All this against the package, on a stream with absent classes and for several settings; and two corners that are worth
+# knowing by heart. Without memory and without the brake, each image keeps the share $\alpha$ of each of its classes. With
+# all the weight on memory, nothing ever moves, and we are back at one constant threshold, 0.9.
 
 # %% tags=["nbval-check-output"]
-generator = torch.Generator().manual_seed(0)
-random_probs = (3 * torch.randn(12, 6, 7, 9, generator=generator)).softmax(dim=1)
-random_probs[::3, 4] = 0  # absent from every third image
-random_images = select.class_confidences(random_probs)
-same = []
-for alpha, beta, gamma in ((0.2, 0.9, 8), (0.5, 0.0, 1), (1.0, 0.5, 0), (0.2, 1.0, 8)):
+probs = (3 * torch.randn(12, 6, 7, 9, generator=torch.Generator().manual_seed(0))).softmax(dim=1)
+probs[::3, 4] = 0  # absent from every third image
+toys = select.class_confidences(probs)
+for alpha, beta, gamma in ((0.2, 0.9, 8), (0.5, 0.0, 1), (1.0, 0.5, 0)):
     packaged = select.InstanceAdaptive(alpha, beta, gamma)
-    rows = trajectory(random_images, alpha=alpha, beta=beta, gamma=gamma)
-    theirs = packaged.label(random_probs)
-    by_hand = labels_by(random_probs.max(dim=1), rows).to(torch.uint8)
-    same.append(torch.equal(rows, packaged.trajectory) and torch.equal(by_hand, theirs))
-print("thresholds and labels equal the package's:", same)
-
-# %% [markdown]
-# And two corners that are worth knowing by heart. Without memory and without the brake, each image keeps the share $\alpha$
-# of each of its classes. With all the weight on memory, nothing ever moves, and we are back at one constant threshold, 0.9.
+    theirs, by_hand = packaged.label(probs), trajectory(toys, alpha=alpha, beta=beta, gamma=gamma)
+    same = torch.equal(by_hand, packaged.trajectory), torch.equal(labels_by(probs.max(dim=1), by_hand), theirs.long())
+    print(f"alpha {alpha}, beta {beta}, gamma {gamma}: thresholds and labels equal the package's: {all(same)}")
 
 # %% tags=["nbval-check-output"]
-rows = trajectory(random_images, alpha=0.2, beta=0.0, gamma=0.0)
-exact = [
-    (values > theta).sum() == math.floor(0.2 * len(values))
-    for image, thresholds in zip(random_images, rows.tolist(), strict=True)
-    for values, theta in zip(image, thresholds, strict=True)
-]
-print("beta 0, gamma 0 keeps floor(0.2 n) of every class of every image:", all(exact))
-print("beta 1 never moves:", bool((trajectory(random_images, beta=1.0) == 0.9).all()))
+ends = trajectory(toys, beta=0.0, gamma=0.0).tolist()
+pairs = [pair for image, thetas in zip(toys, ends, strict=True) for pair in zip(image, thetas, strict=True)]
+exact = all((values > theta).sum() == math.floor(0.2 * len(values)) for values, theta in pairs)
+print("beta 0, gamma 0 keeps floor(0.2 n) of every class of every image:", exact)
+print("beta 1 never moves:", bool((trajectory(toys, beta=1.0) == 0.9).all()))
 
 # %% [markdown]
 # ## Watch them walk
@@ -320,21 +307,18 @@ some = images[:200]  # enough for a look
 walkers = [c for c in order if sum(len(image[c]) for image in some[:60])][:: max(1, len(order) // 5)]
 
 
-def walks(images, settings):
-    """Panels for `lines`: by setting, the threshold of each walker over the images."""
-    panels = {}
-    for name, value in settings:
-        thetas = select.InstanceAdaptive(**{name: value}).update(images)
-        at = range(1, len(images) + 1)
+def walk(name, values, count=100):
+    """Draw thresholds over the first images, for several values of one setting."""
+    panels, at = {}, range(1, len(some[:count]) + 1)
+    for value in values:
+        thetas = select.InstanceAdaptive(**{name: value}).update(some[:count])
         panels[f"{name} {value}"] = {classes.names[c]: (at, thetas[:, c]) for c in walkers}
-    return panels
+    return lines(panels, "image", "threshold", ylim=(0, 1.02))
 
 
-fig = lines(walks(some[:100], [("beta", b) for b in (0.0, 0.5, 0.9, 0.99)]), "image", "threshold", ylim=(0, 1.02))
+fig = walk("beta", (0.0, 0.5, 0.9, 0.99))
 show.caption(fig, "Thresholds of some classes over the first images, for four lengths of memory (α = 0.2, γ = 8).")
-
-# %%
-fig = lines(walks(some[:100], [("gamma", g) for g in (0, 1, 8, 16)]), "image", "threshold", ylim=(0, 1.02))
+fig = walk("gamma", (0, 1, 8, 16))
 show.caption(fig, "The same for four strengths of the brake (α = 0.2, β = 0.9).")
 
 # %% [markdown]
@@ -350,13 +334,11 @@ for beta in (0.0, 0.5, 0.9, 0.99, 1.0):
     found = labels_by(seen, select.InstanceAdaptive(beta=beta).update(some))
     each, q = by_image(found), score.label_quality(found, truth[: len(some)], len(classes))
     spreads[beta] = (each.std() / each.mean()).item()
-    cells = (q.coverage, each[:10].mean(), each.std(), spreads[beta], q.overall_precision)
-    rows.append([f"{beta:g}", *(f"{value:.1%}" for value in cells)])
-show.table(["β", "labelled", "first ten images", "spread over images", "spread / labelled", "right"], rows)
+    values = (q.coverage, each[:10].mean(), spreads[beta], q.overall_precision)
+    rows.append([f"{beta:g}", *(f"{value:.1%}" for value in values)])
+show.table(["β", "labelled", "of the first ten images", "spread over images, of what is labelled", "right"], rows)
 ratio = spreads[0.9] / spreads[1.0]
-show.say(f"Relative to what is labelled, the spread at β = 0.9 is **{ratio:.0%}** of that of a constant threshold.")
-word = "more" if spreads[0.0] < spreads[0.9] else "no more"
-show.say(f"Without memory the images are treated **{word}** alike than with β = 0.9.")
+show.say(f"At β = 0.9 this spread is **{ratio:.0%}** of that of β = 1, a constant threshold.")
 
 # %% [markdown]
 # That is the thought you were asked to hold on to. At $\beta = 0.9$ nine tenths of the threshold are other images' doing, and
@@ -369,6 +351,8 @@ show.say(f"Without memory the images are treated **{word}** alike than with β =
 
 
 # %%
+
+
 @show.styled
 def bars(series, title, ylabel):
     """Bars per class, classes from frequent to rare in the target."""
@@ -377,30 +361,26 @@ def bars(series, title, ylabel):
     for i, (name, values) in enumerate(series.items()):
         at = np.arange(len(order)) + 0.8 * (i + 0.5) / len(series) - 0.4
         ax.bar(at, np.asarray(values, float)[order], 0.8 / len(series), label=name, color=show.PALETTE[i])
-    ax.axhline(0, color="0.3", linewidth=1)
     ax.set_xticks(range(len(order)), [classes.names[c] for c in order], rotation=40, ha="right")
     ax.set(title=title, xlabel="class, from frequent to rare", ylabel=ylabel)
     ax.legend()
     return fig
 
 
-def pixels(labels):
-    return torch.bincount(labels.flatten().int(), minlength=256)[: len(classes)]
-
-
-predicted = pixels(prediction[: len(some)])
-walked = {gamma: select.InstanceAdaptive(gamma=gamma).update(some) for gamma in (0.0, 8.0)}
-kept_of = {gamma: pixels(labels_by(seen, walk)) / predicted.clamp(min=1) for gamma, walk in walked.items()}
-
 # %%
-fig = bars({f"γ = {g:g}": 100 * k for g, k in kept_of.items()}, "What is kept of each class", "kept [%]")
+walked = {gamma: select.InstanceAdaptive(gamma=gamma).update(some) for gamma in (0.0, 8.0)}
+predicted = torch.tensor([[len(values) for values in image] for image in some]).sum(dim=0)
+share_of = {}
+for gamma, thetas in walked.items():
+    passed = torch.bincount(labels_by(seen, thetas).flatten().int(), minlength=256)[: len(classes)]
+    share_of[gamma] = passed / predicted.clamp(min=1)
+fig = bars({f"γ = {g:g}": 100 * s for g, s in share_of.items()}, "What is kept of each class", "kept [%]")
 show.caption(fig, "Share of the pixels predicted as a class that are labelled, without and with the brake.")
-present = [c for c in order if kept_of[0.0][c] > 0]
-left = {c: (kept_of[8.0][c] / kept_of[0.0][c]).item() for c in present}
-ease = walked[0.0].mean(dim=0)  # the threshold without the brake says how sure the network is of a class
-hardest = ", ".join(classes.names[c] for c in sorted(present, key=lambda c: ease[c])[:3])
-lost_most = ", ".join(classes.names[c] for c in sorted(present, key=left.get)[:3])
-show.say(f"Lowest thresholds without the brake: **{hardest}**. Lost most of their share by it: **{lost_most}**.")
+present = [c for c in order if share_of[0.0][c] > 0]
+unsure = sorted(present, key=lambda c: walked[0.0][:, c].mean().item())[:3]
+losers = sorted(present, key=lambda c: (share_of[8.0][c] / share_of[0.0][c]).item())[:3]
+unsure, losers = (", ".join(classes.names[c] for c in chosen) for chosen in (unsure, losers))
+show.say(f"Lowest thresholds without the brake: **{unsure}**. Lost most of their share by it: **{losers}**.")
 
 # %% [markdown]
 # Try it yourself. Three sliders are the three Greek letters, the fourth one is the image. (Without a running kernel, see the
@@ -409,15 +389,11 @@ show.say(f"Lowest thresholds without the brake: **{hardest}**. Lost most of thei
 # %%
 batch = data.collate([bench.target[i] for i in range(min(40, len(bench.target)))])
 ((few, _),) = predict.whole(net, [batch])
-few = few.cpu()
-view = (few, truth[: len(few)], batch.images, classes)
+view = (few.cpu(), truth[: len(few)], batch.images, classes)
 display(widgets.instance_explorer(*view))
-
-# %%
-sorted_out = select.class_confidences(few)
-darkest = int(kept["constant"][: len(few)].argmin())
+hardest = int(kept["constant"][: len(few)].argmin())
 for beta in (0.9, 0.0):
-    still = widgets.instance_view(sorted_out, *view, beta=beta, index=darkest)
+    still = widgets.instance_view(images[: len(few)], *view, beta=beta, index=hardest)
     show.caption(
         still, f"β = {beta}: an image, its labels, the thresholds that made them, and what they keep per class."
     )
@@ -431,13 +407,10 @@ for beta in (0.9, 0.0):
 # **Predict.** Is $\beta = 0$ free of it?
 
 # %% tags=["nbval-check-output"]
-backwards = list(range(len(random_images)))[::-1]
+here = [len(values) > 0 for image in toys for values in image]  # classes that are in the image
 for beta, gamma in ((0.9, 8.0), (0.0, 8.0), (0.0, 0.0)):
-    settings = {"alpha": 0.9, "beta": beta, "gamma": gamma}
-    there = trajectory(random_images, **settings)
-    back = trajectory([random_images[i] for i in backwards], **settings)[backwards]
-    here = [len(values) > 0 for image in random_images for values in image]
-    same = torch.equal(there.flatten()[here], back.flatten()[here])
+    there, back = (trajectory(way, alpha=0.9, beta=beta, gamma=gamma) for way in (toys, toys[::-1]))
+    same = torch.equal(there.flatten()[here], back.flip(0).flatten()[here])
     print(f"beta {beta}, gamma {gamma}: the order makes no difference: {same}")
 
 # %% [markdown]
@@ -450,25 +423,20 @@ for beta, gamma in ((0.9, 8.0), (0.0, 8.0), (0.0, 0.0)):
 
 
 # %%
-def in_order(images, order, **settings):
-    """Thresholds [N,C] of the images as they lie, met in another order."""
-    met = select.InstanceAdaptive(**settings).update([images[i] for i in order])
-    return met[torch.as_tensor(order).argsort()]
-
-
-surest_last = confidence[: len(some)].mean(dim=(1, 2)).argsort().tolist()
-orders = {f"shuffled {k + 1}": torch.randperm(len(some), generator=data.seeded(seed, k)).tolist() for k in range(2)}
-orders |= {"backwards": [*range(len(some))][::-1], "doubtful images first": surest_last}
 betas, changed = (0.0, 0.5, 0.9, 0.99), {}
+orders = {"shuffled": torch.randperm(len(some), generator=data.seeded(seed, 0))}
+orders |= {"backwards": torch.arange(len(some)).flip(0)}
+orders |= {"doubtful images first": confidence[: len(some)].mean(dim=(1, 2)).argsort()}
 for beta in betas:
-    asfiled = labels_by(seen, select.InstanceAdaptive(beta=beta).update(some))
+    as_filed = labels_by(seen, select.InstanceAdaptive(beta=beta).update(some))
     for name, way in orders.items():
-        other = labels_by(seen, in_order(some, way, beta=beta))
-        changed[name, beta] = ((other != asfiled).sum() / (asfiled != IGNORE).sum()).item()
+        thetas = select.InstanceAdaptive(beta=beta).update([some[i] for i in way])
+        other = labels_by(seen, thetas[way.argsort()])  # each image gets its own again
+        changed[name, beta] = ((other != as_filed).sum() / (as_filed != IGNORE).sum()).item()
 rows = [[name, *(f"{changed[name, beta]:.1%}" for beta in betas)] for name in orders]
 show.table(["decided differently, of all labels", *(f"β = {beta:g}" for beta in betas)], rows)
-worst = max(changed, key=changed.get)
-show.say(f"Largest: **{worst[0]}** with β = {worst[1]:g}, {changed[worst]:.1%} of the labels.")
+name, beta = worst = max(changed, key=changed.get)
+show.say(f"Largest: **{name}** with β = {beta:g}, {changed[worst]:.1%} of the labels.")
 
 # %% [markdown]
 # Compare these figures with differences between methods that you are ready to believe. A selector whose labels change with
@@ -495,34 +463,25 @@ def moved_released(theta, values, alpha=0.2, beta=0.9, gamma=8.0):
     return 0.999 if theta >= 1 else theta
 
 
-def in_pairs(images):
-    """Two images as one, for as many as there are."""
-    return [[np.concatenate(both) for both in zip(*images[i : i + 2], strict=True)] for i in range(0, len(images), 2)]
-
-
 # %% tags=["nbval-check-output"]
-by_hand = trajectory(in_pairs(random_images), moved_released).repeat_interleave(2, dim=0)
-packaged = select.InstanceAdaptive(variant="official").update(random_images)
+pairs = [[np.concatenate(both) for both in zip(*toys[i : i + 2], strict=True)] for i in range(0, len(toys), 2)]
+by_hand = trajectory(pairs, moved_released).repeat_interleave(2, dim=0)
+packaged = select.InstanceAdaptive(variant="official").update(toys)
 print("the released step by hand equals the package's:", torch.equal(by_hand, packaged))
-saturated = [[np.full(20, 0.9998, dtype=np.float32)]]
 for name, step in (("paper", moved), ("released", moved_released)):
-    (theta,) = trajectory(saturated, step, beta=0.0)[0].tolist()
-    print(f"{name}: twenty pixels of 0.9998, beta 0, threshold {theta:.4f}, kept {(saturated[0][0] > theta).sum()}")
+    theta = step(0.9, np.full(20, 0.9998, dtype=np.float32), beta=0.0)
+    print(f"{name}: twenty pixels of 0.9998 and beta 0 give the threshold {theta:.4f}")
 
 # %%
 variants = {name: select.InstanceAdaptive(variant=name).update(some) for name in ("paper", "official")}
 at = range(1, len(some) + 1)
-panels = {name: {classes.names[c]: (at, walk[:, c]) for c in walkers} for name, walk in variants.items()}
+panels = {name: {classes.names[c]: (at, thetas[:, c]) for c in walkers} for name, thetas in variants.items()}
 fig = lines(panels, "image", "threshold", ylim=(0, 1.02))
 show.caption(fig, "Thresholds by the paper's rule and by that of the released code, for the same images in one order.")
-found = {name: labels_by(seen, walk) for name, walk in variants.items()}
-rows = [
-    [name, f"{q.coverage:.1%}", f"{q.overall_precision:.1%}", f"{100 * q.iou.nanmean():.1f}"]
-    for name, q in ((name, score.label_quality(maps, truth[: len(some)], len(classes))) for name, maps in found.items())
-]
-show.table(["rule", "labelled", "right", "label mIoU"], rows)
-apart = ((found["paper"] != found["official"]).sum() / (found["paper"] != IGNORE).sum()).item()
-show.say(f"Decided differently: **{apart:.1%}** of the paper's labels.")
+paper, released = (labels_by(seen, thetas) for thetas in variants.values())
+apart = ((paper != released).sum() / (paper != IGNORE).sum()).item()
+shares = " and ".join(f"{by_image(found).mean():.1%}" for found in (paper, released))
+show.say(f"Labelled: {shares} of the pixels. Decided differently: **{apart:.1%}** of the paper's labels.")
 
 # %% [markdown]
 # A pair means half as many steps and twice the memory in images. The percentile of a short list lies between values where
@@ -565,21 +524,17 @@ for entry in study:
 show.table([f"labels, {benchmark}, seed {seed}", "α", "β", "γ", "labelled", "right", "label mIoU"], rows)
 
 # %%
-panels = {
-    title: {
-        letter: ([100 * e["coverage"] for e in sweep(key)], [value(e) for e in sweep(key)])
-        for letter, key in zip("αβγ", usual, strict=True)
-    }
-    for title, value in {
-        "mIoU of the labels": label_miou,
-        "Labels that are right": lambda e: 100 * e["precision"],
-    }.items()
+series = {
+    letter: ([100 * entry["coverage"] for entry in sweep(key)], [label_miou(entry) for entry in sweep(key)])
+    for letter, key in zip("αβγ", usual, strict=True)
 }
-fig = lines(panels, "share of the pixels labelled [%]", "per cent", marker="o")
+fig = lines({"Fewer labels, better labels?": series}, "share of the pixels labelled [%]", "label mIoU [%]", marker="o")
 show.caption(fig, "One letter varied at a time, the others as usual. Each point is a selection; no training.")
 
 
 # %%
+
+
 def shipped(path):
     """The rows of a file under figures/, over several seeds; none where it is not there."""
     file = Path(udalib.__file__).parents[1] / "figures" / path
@@ -588,18 +543,18 @@ def shipped(path):
 
 def verdict(claim):
     """Say what the shipped ledger says to a claim."""
-    found = [row for row in shipped("claims/instance_adaptive.csv") if row["claim"] == claim]
-    told = f"**{found[0]['verdict_on_claim']}**" if found else "not yet told, there is no ledger of it"
-    show.say(f"Over several seeds, with all its comparisons, claim {claim}: {told}.")
+    found = [row["verdict_on_claim"] for row in shipped("claims/instance_adaptive.csv") if row["claim"] == claim]
+    show.say(
+        f"Over several seeds, with all its comparisons, claim {claim}: **{found[0] if found else 'not yet told'}**."
+    )
 
 
-claims = {"I2, share grows with α": ("alpha", 1, lambda e: 100 * e["coverage"])}
-claims |= {"I2, share grows with β": ("beta", 1, lambda e: 100 * e["coverage"])}
-claims |= {"I4, share falls with γ": ("gamma", -1, lambda e: 100 * e["coverage"])}
-claims |= {"I4, label mIoU rises with γ": ("gamma", 1, label_miou)}
+# %%
+claims = {"I2: the share grows with α": ("α", 0, 1), "I2: the share grows with β": ("β", 0, 1)}
+claims |= {"I4: the share falls with γ": ("γ", 0, -1), "I4: label mIoU grows with γ": ("γ", 1, 1)}
 rows = []
-for text, (letter, sign, value) in claims.items():
-    steps = np.diff([value(entry) for entry in sweep(letter)])
+for text, (letter, axis, sign) in claims.items():
+    steps = np.diff(series[letter][axis])
     told = ", ".join(f"{step:+z.1f}" for step in steps)
     rows.append([text, told, f"{(sign * steps > 0).sum()} of {len(steps)}"])
 show.table([f"claim, seed {seed}", "from step to step [points]", "as claimed"], rows)
@@ -611,22 +566,21 @@ verdict("I4")
 #
 # These rows are printed for GTA5 to Cityscapes, for which our small scenes stand in. Compare directions.
 
+
 # %%
-rows = [
-    [row["method"], row["alpha"], row["beta"], row["proportion_percent"], row["mIoU"]]
-    for row in papers.table("004_iast_table2_alpha_beta")
-]
+def printed(table, keys):
+    return [[row[key] for key in keys.split()] for row in papers.table(f"004_iast_table{table}")]
+
+
+rows = printed("2_alpha_beta", "method alpha beta proportion_percent mIoU")
 show.table(["Mei et al., Table 2", "α", "β", "labelled [%]", "mIoU of the network"], rows)
-rows = [
-    [row["gamma"], row["proportion"], row["pseudo_label_mIoU"], row["mIoU"]]
-    for row in papers.table("004_iast_table4_gamma")
-]
+rows = printed("4_gamma", "gamma proportion pseudo_label_mIoU mIoU")
 show.table(["Mei et al., Table 4: γ", "labelled", "label mIoU", "mIoU of the network"], rows)
 
 # %% [markdown]
 # Two riddles to solve with what you know. Table 2 prints 20.0 % for $\alpha = 0.2$, $\beta = 0$: exactly $\alpha$. That
-# happens without the brake alone, so that Table 2 must have been made with $\gamma = 0$; and indeed its row for $\beta = 0.9$
-# is the row $\gamma=0$ of Table 4. Our sweep over $\beta$ has $\gamma = 8$, so its shares are smaller from the start. And
+# happens without the brake alone, so Table 2 looks as if made with $\gamma = 0$; and indeed its row for $\beta = 0.9$ agrees
+# with the row $\gamma=0$ of Table 4. Our sweep over $\beta$ has $\gamma = 8$, so don't expect its shares to be theirs. And
 # the caption of Table 4 says $\beta = 1.0$, which would have kept every threshold at 0.9 and made all its rows the same.
 #
 # In the last column the network gets better up to $\gamma = 8$ and worse after it, while the labels still improve.
@@ -659,22 +613,20 @@ def entropy(p):
 
 # %% tags=["nbval-check-output"]
 logits = 2 * torch.randn(2, 5, 6, 8, generator=torch.Generator().manual_seed(1))
-silent = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(2)) < 0.4
-p = logits.softmax(dim=1).movedim(1, -1)
-for name, by_hand, packaged, where in (
-    ("entropy", entropy, train.entropy, silent),
-    ("flatness", flatness, train.flatness, ~silent),
-):
-    same = torch.allclose(by_hand(p[where]).mean(), packaged(logits, where, "pixels"), atol=1e-6)
-    divided = torch.allclose(by_hand(p[where]).mean() / 5, packaged(logits, where, "elements"), atol=1e-6)
-    print(f"{name}: mean over pixels equals the package's: {same}; divided by the classes once more: {divided}")
+where = torch.rand(2, 6, 8, generator=torch.Generator().manual_seed(2)) < 0.4
+p = logits.softmax(dim=1).movedim(1, -1)[where]
+for by_hand, packaged in ((entropy, train.entropy), (flatness, train.flatness)):
+    same = torch.allclose(by_hand(p).mean(), packaged(logits, where, "pixels"))
+    divided = torch.allclose(by_hand(p).mean() / 5, packaged(logits, where, "elements"))
+    print(f"{by_hand.__name__}: mean over pixels equals the package's {same}, divided by the classes again {divided}")
 
 # %% [markdown]
-# (Of that "once more" in a moment.) **Predict.** Take two classes, and let the probability of the first go from 0 to 1. Where
+# (Of that "again" in a moment.) **Predict.** Take two classes, and let the probability of the first go from 0 to 1. Where
 # does each of the two losses push, and where does its push vanish?
 
-
 # %%
+
+
 def push(loss, p):
     """Minus the gradient with respect to the logit of the first of two classes; p: its probabilities [n]."""
     logits = torch.stack([p, 1 - p], dim=-1).log().requires_grad_()
@@ -684,52 +636,21 @@ def push(loss, p):
 
 at = torch.linspace(0.005, 0.995, 199)
 losses = {"entropy": entropy, "flatness": flatness, "cross-entropy": lambda p: -p[..., 0].log()}
-pair = torch.stack([at, 1 - at], dim=-1)
-panels = {"Loss": {name: (at, loss(pair)) for name, loss in losses.items()}}
+panels = {"Loss": {name: (at, loss(torch.stack([at, 1 - at], dim=-1))) for name, loss in losses.items()}}
 panels["Push on the logit"] = {name: (at, push(loss, at)) for name, loss in losses.items()}
-fig = lines(panels, "probability of the first class", "loss, push")
-fig.axes[0].set_ylim(0, 3)
-show.caption(
-    fig, "Two regularisers and the cross-entropy of a label, two classes. Above zero: towards the first class."
-)
+fig = lines(panels, "probability of the first class", "loss, and push")
+show.caption(fig, "Regularisers and the cross-entropy of a label, two classes. Push above zero: towards the first.")
 
 # %% [markdown]
-# The entropy is a hill with its top in the middle, and the ball rolls down on the side on which it lies. Its push is zero at
+# The entropy is a hill with its top in the middle, and a ball rolls down on the side on which it lies. Its push is zero at
 # the top, zero at the foot, and strongest in between. It asks for a decision and does not care for which.
-# Flatness is a valley with its floor in the middle. Its push is a straight line, and near certainty it is all that is left:
-# the cross-entropy has lost its force there, and the line has not.
+# Flatness is a valley with its floor in the middle. Its push is a straight line, and near certainty it is the stronger one:
+# there the cross-entropy has lost its force, and the line has not.
 #
-# Let two pixels roll. One is silent and has the entropy alone. One has a label, with and without flatness.
-
-
-# %%
-def descend(p, loss, steps=300, rate=0.5):
-    """(steps, probability of the first class) of a pixel of two classes that descends a loss."""
-    logits, path = torch.tensor([p, 1 - p]).log(), []
-    for _ in range(steps):
-        logits.requires_grad_()
-        q = logits.softmax(dim=0)
-        (gradient,) = torch.autograd.grad(loss(q), logits)
-        logits = (logits - rate * gradient).detach()
-        path.append(q[0].item())
-    return range(steps), path
-
-
-silent_paths = {f"silent, from {p:.0%}": descend(p, entropy) for p in (0.7, 0.51, 0.49, 0.3)}
-weights = {"label alone": 0.0, "label, 0.1 / 2 flatness": 0.05, "label, 0.1 flatness": 0.1}
-label_paths = {
-    name: descend(0.7, lambda p, weight=weight: -p[0].log() + weight * flatness(p)) for name, weight in weights.items()
-}
-fig = lines({"A silent pixel": silent_paths}, "step", "probability of the first class", ylim=(0, 1))
-show.caption(fig, "Pixels without a label, under the entropy alone.")
-fig = lines({"A labelled pixel": label_paths}, "step", "probability of the first class", ylim=(0.7, 1.002))
-show.caption(fig, "A pixel with a label: alone it goes to certainty, with flatness it comes to rest before.")
-
-# %% [markdown]
-# ### Where it comes to rest
+# ### Where a labelled pixel comes to rest
 #
-# The labelled pixel rests where the pushes cancel: $1 - p = \lambda\,(p - \tfrac1C)$, so $p = (1 + \lambda/C)/(1+\lambda)$.
-# You have met this. It is *label smoothing*, where a share $\varepsilon = \lambda/(1+\lambda)$ of each label is spread
+# It rests where the pushes cancel: $1 - p = \lambda\,(p - \tfrac1C)$, so $p = (1 + \lambda/C)/(1+\lambda)$.
+# You may have met this. It is *label smoothing*, where a share $\varepsilon = \lambda/(1+\lambda)$ of each label is spread
 # over all classes, times a constant.
 
 # %% tags=["nbval-check-output"]
@@ -754,11 +675,9 @@ for name, strength in (("per pixel", 0.1), ("divided by 19", 0.1 / 19)):
 # right as often as the argmax is:
 
 # %%
-hush = labels["instance adaptive"] == IGNORE
-right = {
-    name: (prediction == truth)[where & counted].float().mean().item()
-    for name, where in (("labelled", ~hush), ("silent", hush))
-}
+hush, right = labels["instance adaptive"] == IGNORE, {}
+for name, where in (("labelled", ~hush), ("silent", hush)):
+    right[name] = (prediction == truth)[where & counted].float().mean().item()
 show.say(
     f"Argmax right: on **{right['labelled']:.1%}** of the labelled pixels, on **{right['silent']:.1%}** of the silent."
 )
@@ -784,14 +703,13 @@ show.say(f"Silent are {hush.float().mean():.0%} of all pixels. The entropy gives
 # %%
 source_only = lesson.run("source")
 starts = {"source-only": (source_only, look(recipes.load_network(source_only, device=lesson.device)))}
-starts["warm-up"] = (warm_up, seen)
 rows = []
-for name, (result, view_of) in starts.items():
-    found = labels_by(view_of, select.InstanceAdaptive().update(lists(view_of)))
+for name, (result, looked) in (starts | {"warm-up": (warm_up, seen)}).items():
+    found = labels_by(looked, select.InstanceAdaptive().update(lists(looked)))
     q = score.label_quality(found, truth, len(classes))
-    unsaid = ", ".join(classes.names[c] for c in order if not pixels(found)[c]) or "none"
+    missing = ", ".join(classes.names[c] for c in order if not q.kept[c]) or "none"
     cells = [f"{q.coverage:.1%}", f"{q.overall_precision:.1%}", f"{100 * q.iou.nanmean():.1f}"]
-    rows.append([name, f"{100 * result.miou:.1f}", *cells, unsaid])
+    rows.append([name, f"{100 * result.miou:.1f}", *cells, missing])
 show.table(["network", "its mIoU", "labelled", "right", "label mIoU", "classes without a label"], rows)
 
 # %% [markdown]
@@ -800,6 +718,8 @@ show.table(["network", "its mIoU", "labelled", "right", "label mIoU", "classes w
 
 # %% [markdown]
 # ## The whole method, once
+#
+# Other than ST and CBST it predicts once per round and not twice: no threshold has to wait for the last image.
 
 
 # %%
@@ -832,8 +752,7 @@ def instance_adaptive_self_training(net, target, rounds, updates, weights=(3.0, 
 
 
 # %% [markdown]
-# Other than ST and CBST it predicts once per round and not twice: no threshold has to wait for the last image. A few steps
-# on a handful of images, to see it turn:
+# A few steps on a handful of images, to see it turn:
 
 # %%
 pupil, handful = copy.deepcopy(net), Subset(bench.target, range(16))
@@ -875,45 +794,37 @@ steps = {name: miou[name] - miou[above] for name, above in before.items()}
 told = {name: f"{step:+z.1f} over {before[name]}" for name, step in steps.items()}
 rows = [[name, f"{miou[name]:.1f}", told.get(name, ""), f"{accuracy[name]:.1f}"] for name in results]
 show.table([f"{benchmark}, seed {seed}", "mIoU", "step", "pixel accuracy"], rows)
-largest = max(("constant", "instance", "IAST"), key=steps.get)
-show.say(f"The largest step of self-training is **{largest}** ({told[largest]}); in the paper it is the selector.")
-up = [name for name in ("constant", "instance", "IAST") if steps[name] > 0]
-show.say(f"Steps upwards: **{', '.join(up) or 'none'}**; in the paper all.")
+largest, up = max(short, key=steps.get), [name for name in short if steps[name] > 0]
+show.say(f"The largest step of self-training: **{largest}** ({told[largest]}). Upwards: **{', '.join(up) or 'none'}**.")
 whole = {name: miou["IAST"] - miou[name] for name in ("warm-up", "AdaBN", "control", "oracle")}
 show.say("IAST against other rows: " + ", ".join(f"{name} {gain:+z.1f}" for name, gain in whole.items()) + ".")
-verdict("I1")
 
 # %% [markdown]
 # Be strict about what the rows compare. Among the three forms, network, images, steps, order and seed are the same; the
-# share of labelled pixels is not (the constant one keeps what the paper's kept). The row "IAST" differs from "instance" in
-# *two* parts, for the sake of your time. And the step from warm-up to the first of them contains everything that three more
-# rounds of target batches do to batch normalisation, labels or no labels. The control of 02 trains on the *source* with the
-# target passing through, so it is no control for this; there can be none, since without labels Eq. 3 has nothing to train on but the entropy.
+# share of labelled pixels is not (the constant one keeps what the paper's kept). "IAST" differs from "instance" in
+# *two* parts, for the sake of your time. And the step from the warm-up to the first of them contains all that more
+# target batches do to batch normalisation, labels or no labels. The control of 02 trains on the *source* while the
+# target passes through, so it is no control for this one.
 #
 # One seed is an anecdote. Over several seeds, with the two regularisers apart:
 
 # %%
-ours = [row for row in shipped("tables/instance_adaptive.csv") if row["kind"] != "paper"]
+ours = [row for row in shipped("tables/instance_adaptive.csv") if row["kind"] == "ours"]
 rows = [[row["row"], f"{row['mIoU']} ± {row['mIoU_std']}", row["n_seeds"]] for row in ours]
-if rows:
-    show.table(["ours, mean ± standard deviation", "mIoU", "seeds"], rows)
-else:
-    show.say("The table `figures/tables/instance_adaptive.csv` is not here; `make tables` makes it.")
+show.table(["ours, mean ± standard deviation", "mIoU", "seeds"], rows or [["not made yet: `make tables`", "", ""]])
+verdict("I1")
 
 # %% [markdown]
 # ### The paper's figures, on real images
 
 # %%
-printed = papers.table("004_iast_table5_ablation")
-show.table(
-    ["Mei et al., Table 5, GTA5 to Cityscapes", "mIoU", "step"], [[r["method"], r["mIoU"], r["delta"]] for r in printed]
-)
+show.table(["Mei et al., Table 5, GTA5 to Cityscapes", "mIoU", "step"], printed("5_ablation", "method mIoU delta"))
 
 # %% [markdown]
 # In the paper the selector is the largest step of self-training, 4.7 points, and the regularisers add less than one
-# each. Note the 49.8: it is the row $\beta = 0$ of Table 2, whereas $\beta = 0.9$ has 50.5 there. So the 4.7 belong to a
-# selector without memory and without the brake. Our row "instance" has both. All of it starts 8.2 points above source-only, where
-# the warm-up has brought it.
+# each. Note the 49.8: it is also the row $\beta = 0$ of Table 2, whereas $\beta = 0.9$ has 50.5 there. If it is the same run,
+# then the 4.7 belong to a selector without memory. Our row "instance" has one. And all of it starts 8.2 points above
+# source-only, where the warm-up has brought it.
 #
 # ### Class by class
 
@@ -927,10 +838,10 @@ show.caption(fig, "Each form minus the one before it. The three bars of a class 
 
 # %%
 lost = [classes.names[c] for c in order if iou["warm-up"][c] > 5 and iou["IAST"][c] < 1]
-share_of = {name: results[name].rounds[0]["labels"]["class_share"] for name in short}
-unsaid = {name: [classes.names[c] for c in order if not shares[c]] for name, shares in share_of.items()}
-for name, names in unsaid.items():
-    show.say(f"{name}: classes without one label in the first round: **{', '.join(names) or 'none'}**.")
+unsaid = {name: results[name].rounds[0]["labels"]["class_share"] for name in short}
+unsaid = {name: [classes.names[c] for c in order if not shares[c]] for name, shares in unsaid.items()}
+told = "; ".join(f"{name}: {', '.join(names) or 'none'}" for name, names in unsaid.items())
+show.say(f"Classes without one label in the first round: **{told}**.")
 show.say(f"Known to the warm-up (above 5), gone after IAST (below 1): **{', '.join(lost) or 'none'}**.")
 
 # %% [markdown]
@@ -948,31 +859,22 @@ show.caption(fig, "mIoU after each round (0: the warm-up); how much was labelled
 # %%
 panels = {}
 for entry in results["IAST"].rounds:
-    walk = entry["trajectory"]
-    kept_rows = np.array(walk["thresholds"])
-    panels[f"round {entry['round']}"] = {classes.names[c]: (walk["images"], kept_rows[:, c]) for c in walkers}
+    at, rows = entry["trajectory"]["images"], np.array(entry["trajectory"]["thresholds"])
+    panels[f"round {entry['round']}"] = {classes.names[c]: (at, rows[:, c]) for c in walkers}
 fig = lines(panels, "image", "threshold", ylim=(0, 1.02))
 show.caption(fig, "The walk of the thresholds in each round of IAST, as its record keeps it.")
+for entry in results["IAST"].rounds:
+    mean, precision = np.mean(entry["thresholds"]), entry["labels"]["precision"]
+    show.say(f"Round {entry['round']}: mean threshold at the end {mean:.3f}, labels right **{precision:.1%}**.")
 
 # %% tags=["nbval-check-output"]
 drift = np.abs(np.array(results["IAST"].rounds[0]["thresholds"]) - thetas[-1].numpy()).max()
 print("the run's thresholds after its first walk are ours:", bool(drift < 1e-2))
 
-# %%
-means = [float(np.mean(entry["thresholds"])) for entry in results["IAST"].rounds]
-quality = [entry["labels"]["precision"] for entry in results["IAST"].rounds]
-told = ", ".join(f"{mean:.3f} ({precision:.1%} right)" for mean, precision in zip(means, quality, strict=True))
-show.say(f"Mean threshold at the end of each walk, and the labels it stands for: {told}.")
-surer, better = means[-1] > means[0], quality[-1] > quality[0]
-show.say(
-    f"From first to last round: surer **{'yes' if surer else 'no'}**, labels more often right **{'yes' if better else 'no'}**."
-)
-
 # %% [markdown]
-# Thresholds that rise from round to round say that the network has become surer of itself. Entropy on every silent pixel was
-# asking for just that. As always, only the second figure says whether it has reason to be.
-
-# %% [markdown]
+# A mean threshold that rises from round to round says that the network has become surer of itself. Entropy on every silent
+# pixel was asking for just that. As always, only the second figure says whether it has reason to be.
+#
 # ## Look at it
 
 # %%
@@ -998,18 +900,15 @@ show.caption(fig, "Validation images at equal steps: before, after the warm-up, 
 
 # %%
 header = ["Mei et al., Table 9", "GTA5 before", "after", "gain", "SYNTHIA before", "after", "gain"]
-keys = [f"{world}_{part}" for world in ("gta5", "synthia") for part in ("base", "plus_iast", "delta")]
-rows = [[row["base_method"], *(row[key] for key in keys)] for row in papers.table("004_iast_table9_decorator")]
-show.table(header, rows)
-ours = {row["row"]: row for row in shipped("tables/decorator.csv") if row["kind"] == "ours"}
+keys = "base_method gta5_base gta5_plus_iast gta5_delta synthia_base synthia_plus_iast synthia_delta"
+show.table(header, printed("9_decorator", keys))
+ours = {row["row"]: row["mIoU"] for row in shipped("tables/decorator.csv")}
 rows = []
 for base in tables.DECORATED if ours else ():
-    pair = [ours[name]["mIoU"] for name in (tables.LABELS[base], tables.decorated_label(base))]
-    rows.append([tables.LABELS[base], *pair, f"{float(pair[1]) - float(pair[0]):+z.1f}"])
-if rows:
-    show.table(["ours, stand-ins, mean over the seeds", "before", "after", "gain"], rows)
-else:
-    show.say("Our own table, `figures/tables/decorator.csv`, is not here; `make tables TABLES=decorator` makes it.")
+    before_it, after_it = ours[tables.LABELS[base]], ours[tables.decorated_label(base)]
+    rows.append([tables.LABELS[base], before_it, after_it, f"{float(after_it) - float(before_it):+z.1f}"])
+header = ["ours, stand-ins, mean over the seeds", "before", "after", "gain"]
+show.table(header, rows or [["not made yet: `make tables TABLES=decorator`", "", "", ""]])
 verdict("I5")
 
 # %% [markdown]
@@ -1127,6 +1026,8 @@ easy_and_hard = [np.linspace(1, low, 1000) for low in (0.8, 0.3)]
 
 
 # %%
+
+
 def what_is_left(image):
     """For each class the share labelled with gamma 8 over that with gamma 0, after 200 visits of the image."""
     # BEGIN SOLUTION
@@ -1136,14 +1037,7 @@ def what_is_left(image):
     # END SOLUTION
 
 
-def fits(answer):
-    selectors = [select.InstanceAdaptive(gamma=gamma) for gamma in (8, 0)]
-    braked, free = (selector.update([easy_and_hard] * 200)[-1].tolist() for selector in selectors)
-    counts = [[(values > t).sum() for values, t in zip(easy_and_hard, end, strict=True)] for end in (braked, free)]
-    return np.allclose(answer, np.divide(*counts), atol=0.02)
-
-
-course.check("4. who pays for the brake", what_is_left(easy_and_hard), fits)
+course.check("4. who pays for the brake", what_is_left(easy_and_hard), [0.776, 0.54], tolerance=0.02)
 
 # %%
 if (left := what_is_left(easy_and_hard)) is not None:
@@ -1151,7 +1045,7 @@ if (left := what_is_left(easy_and_hard)) is not None:
 
 # %% [markdown]
 # The hard class pays more although the brake is one and the same formula. Its threshold lies lower, and the eighth power makes
-# little of a small difference much: $0.97^8$ is about 0.78, $0.9^8$ about 0.43. And nobody had to say which class is hard.
+# little of a small difference much: $0.97^8$ is about 0.78, $0.925^8$ about 0.54. And nobody had to say which class is hard.
 
 # %% [markdown]
 # ## Summary
