@@ -57,6 +57,12 @@ def test_bars_are_the_figures_and_absent_classes_have_none():
     assert legend_of(figure) == ["one (mean 50.0)", "two (mean 25.0)"]
 
 
+def test_a_round_without_labels_has_no_precision():
+    entries = [{"round": 1, "miou": 0.5, "labels": {"coverage": 0.0, "precision": None}}]
+    lines = [ax.lines[0].get_ydata() for ax in show.rounds({"IAST": entries}).axes]
+    assert [line[0] for line in lines[:2]] == [50, 0] and np.isnan(lines[2][0])
+
+
 def test_confusion_is_in_shares_of_the_rows():
     counts = torch.zeros(C, C, dtype=torch.int64)
     counts[0, 0], counts[0, 1] = 30, 10

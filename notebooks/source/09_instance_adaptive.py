@@ -507,7 +507,8 @@ def sweep(name):
 rows = []
 for entry in study:
     letters = [f"{entry[key]:g}" if key in entry else "" for key in usual]
-    cells = [f"{entry['coverage']:.1%}", f"{entry['precision']:.1%}", f"{label_miou(entry):.1f}"]
+    correct = np.array(entry["precision"], float)  # None where there is no label
+    cells = [f"{entry['coverage']:.1%}", f"{100 * correct:.1f} %", f"{label_miou(entry):.1f}"]
     rows.append([entry["selection"].replace("_", "-"), *letters, *cells])
 show.table([f"labels, {benchmark}, seed {seed}", "α", "β", "γ", "labelled", "right", "label mIoU"], rows)
 
