@@ -256,6 +256,7 @@ def instance_view(
         bars = places + 0.36 * (number - 0.5)
         axes["shares"].bar(bars, 100 * share, 0.36, color=show.PALETTE[number], label=name)
     axes["shares"].set(ylabel="kept, of the class [%]", xlim=(-0.6, len(classes) - 0.4))
+    axes["shares"].set_ylim(bottom=0)
     axes["shares"].set_xticks(places, classes.names, rotation=40, ha="right", rotation_mode="anchor")
     axes["shares"].legend(
         ncols=2, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0, fontsize="small"
