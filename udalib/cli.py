@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"udalib: This command needs {error.name}; `udalib doctor` says what brings it.", file=sys.stderr)
         return 2
+    except FloatingPointError as error:
+        print(f"udalib: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("udalib: Interrupted; the same command continues where it stopped.", file=sys.stderr)
         return 130

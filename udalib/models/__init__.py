@@ -7,10 +7,17 @@ from udalib.models.discriminators import FeatureDiscriminator, OutputDiscriminat
 from udalib.models.mini import Mini
 from udalib.models.mini_dual import MiniDual
 from udalib.models.mini_image import ImageHead, MiniImage
+from udalib.models.mini_levels import MiniLevels
 from udalib.models.parts import Output
 from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
 
-NETWORKS = {"mini": Mini, "mini_dual": MiniDual, "mini_image": MiniImage, "resnet18_dual_ppm": ResNet18DualPPM}
+NETWORKS = {
+    "mini": Mini,
+    "mini_dual": MiniDual,
+    "mini_image": MiniImage,
+    "mini_levels": MiniLevels,
+    "resnet18_dual_ppm": ResNet18DualPPM,
+}
 
 
 def find(name: str) -> type[nn.Module]:
@@ -38,6 +45,7 @@ __all__ = [
     "Mini",
     "MiniDual",
     "MiniImage",
+    "MiniLevels",
     "Output",
     "OutputDiscriminator",
     "ResNet18DualPPM",
