@@ -64,6 +64,12 @@ def test_differences_stand_in_the_order_asked_for():
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [CITYSCAPES.names[3], CITYSCAPES.names[0]]
 
 
+def test_a_round_without_labels_has_no_precision():
+    entries = [{"round": 1, "miou": 0.5, "labels": {"coverage": 0.0, "precision": None}}]
+    lines = [ax.lines[0].get_ydata() for ax in show.rounds({"IAST": entries}).axes]
+    assert [line[0] for line in lines[:2]] == [50, 0] and np.isnan(lines[2][0])
+
+
 def test_confusion_is_in_shares_of_the_rows():
     counts = torch.zeros(C, C, dtype=torch.int64)
     counts[0, 0], counts[0, 1] = 30, 10
@@ -358,6 +364,36 @@ def test_window_view_shows_what_the_windows_see(few_windows):
 def test_window_explorer_redraws(few_windows, name, value):
     few_windows[4][1] = 255 - few_windows[4][0]
     box = widgets.window_explorer(*few_windows)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
+def test_instance_view_keeps_what_its_moving_thresholds_leave(scene):
+    probs, truth, images = scene
+    confidences = select.class_confidences(probs)
+    selector = select.InstanceAdaptive(0.5, 0.0, 0.0)
+    kept = selector.label(probs)[1]
+    figure = widgets.instance_view(confidences, *scene, alpha=0.5, beta=0.0, gamma=0.0, index=1)
+    axes = {ax.get_label(): ax for ax in figure.axes}
+    assert axes["labels"].get_xlabel() == f"{(kept != 255).float().mean():.1%} labelled, 50.0% right"
+    assert (axes["labels"].images[0].get_array() == CITYSCAPES.colour(kept.numpy())).all()
+    assert axes["prediction"].get_xlabel() == "100.0% labelled, 50.0% right"
+    heights = [bar.get_height() for bar in axes["thresholds"].patches]
+    assert heights == pytest.approx(selector.thresholds.tolist())
+    shares = np.array([bar.get_height() for bar in axes["shares"].patches]).reshape(2, C)
+    assert shares[:, [0, 10]] == pytest.approx(50) and shares.sum() == pytest.approx(200)
+    unjudged = widgets.instance_view(confidences, probs, None, images, beta=1.0)
+    assert unjudged.axes[2].get_xlabel() == f"{(probs.amax(1)[0] > 0.9).float().mean():.1%} labelled"
+    with pytest.raises(ValueError, match="beta is 2"):
+        widgets.instance_view(confidences, *scene, beta=2)
+
+
+@pytest.mark.parametrize("name, value", [("alpha", 0.9), ("beta", 1.0), ("gamma", 0.0), ("image", 1)])
+def test_instance_explorer_redraws(scene, name, value):
+    scene[2][1] = 255 - scene[2][0]
+    box = widgets.instance_explorer(*scene)
+    controls_of(box)["beta"].value = 0.0  # by the image alone: else two images hardly move a threshold
     before = picture_of(box)
     controls_of(box)[name].value = value
     assert (before != picture_of(box)).any()

@@ -431,7 +431,8 @@ def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     for ax, (title, value) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for (name, entries), colour in zip(runs.items(), PALETTE, strict=False):
             told = [entry for entry in entries if title == "mIoU" or "labels" in entry]
-            xs, ys = [entry["round"] for entry in told], [100 * value(entry) for entry in told]
+            xs = [entry["round"] for entry in told]
+            ys = 100 * np.array([value(entry) for entry in told], float)  # None, where there is no label, becomes NaN
             ax.plot(xs, ys, "o-", color=colour, label=name)
         ax.set(title=title, xlabel="round", ylabel=f"{'mIoU' if title == 'mIoU' else 'share of pixels'} [%]")
         ax.xaxis.get_major_locator().set_params(integer=True)

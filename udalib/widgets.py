@@ -313,6 +313,74 @@ def window_explorer(
     )
 
 
+def instance_view(
+    confidences: Sequence[Sequence[np.ndarray]],
+    probs: Tensor,
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+    alpha: float = 0.2,
+    beta: float = 0.9,
+    gamma: float = 8.0,
+    index: int = 0,
+) -> show.Figure:
+    """What thresholds that follow the images (IAST) keep of one of them: labels, thresholds, shares of its classes.
+
+    confidences: `select.class_confidences` of all B images in their order, passed in because they take longer than
+    the rest. probs, truth, images: as for `threshold_view`. index: the image to show; the thresholds are those that
+    label it, after all images before it.
+
+    Raises ValueError for parameters that `select.InstanceAdaptive` refuses.
+    """
+    selector = select.InstanceAdaptive(alpha, beta, gamma)
+    thresholds = selector.update(confidences)
+    labels = selector.label_with(probs[[index]], thresholds[[index]])[0]
+    judge = None if truth is None else truth[index]
+    kept = np.array(
+        [
+            [(values > bound).sum() for values, bound in zip(image, row, strict=True)]
+            for image, row in zip(confidences, thresholds.numpy(), strict=True)
+        ]
+    )
+    counts = np.array([[len(values) for values in image] for image in confidences])
+    shares = {"this image": kept[index] / counts[index].clip(1), "all images": kept.sum(0) / counts.sum(0).clip(1)}
+    maps = {"prediction": probs[index].argmax(dim=0).to(torch.uint8), "labels": labels}
+    pictures = {"input": images[index].movedim(0, -1).numpy()}
+    pictures |= {name: classes.colour(found.numpy()) for name, found in maps.items()}
+
+    fig = show.Figure(figsize=(show.WIDTH, 6.4), layout="constrained")
+    axes = fig.subplot_mosaic([list(pictures), ["thresholds"] * 3, ["shares"] * 3])
+    for name, picture in pictures.items():
+        axes[name].imshow(picture)
+        axes[name].set(title=name, xticks=[], yticks=[], xlabel=_kept(maps[name], judge) if name in maps else "")
+    places = np.arange(len(classes))
+    axes["thresholds"].bar(places, thresholds[index].numpy(), 0.6, color=show.PALETTE[2])
+    axes["thresholds"].set(ylabel="threshold", xticks=[], xlim=(-0.6, len(classes) - 0.4), ylim=(0, 1))
+    for number, (name, share) in enumerate(shares.items()):
+        bars = places + 0.36 * (number - 0.5)
+        axes["shares"].bar(bars, 100 * share, 0.36, color=show.PALETTE[number], label=name)
+    axes["shares"].set(ylabel="kept, of the class [%]", xlim=(-0.6, len(classes) - 0.4))
+    axes["shares"].set_ylim(bottom=0)
+    axes["shares"].set_xticks(places, classes.names, rotation=40, ha="right", rotation_mode="anchor")
+    axes["shares"].legend(
+        ncols=2, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0, fontsize="small"
+    )
+    return fig
+
+
+def instance_explorer(
+    probs: Tensor, truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`instance_view` with sliders for alpha, beta and gamma, and one for the image."""
+    return _live(
+        partial(instance_view, select.class_confidences(probs), probs, truth, images, classes),
+        alpha=_slider("alpha", 0.2, low=0.01),
+        beta=_slider("beta", 0.9),
+        gamma=_slider("gamma", 8.0, step=0.5, high=16.0),
+        index=_steps("image", range(len(images))),
+    )
+
+
 Render = Callable[[float, float, float], np.ndarray]
 
 
@@ -334,10 +402,10 @@ def domain_mixer(render: Render) -> ipywidgets.VBox:
 # Controls -----------------------------------------------------------------------------------------------
 
 
-def _slider(name: str, value: float, low: float = 0.0, step: float = 0.01) -> ipywidgets.FloatSlider:
+def _slider(name: str, value: float, low: float = 0.0, step: float = 0.01, high: float = 1.0) -> ipywidgets.FloatSlider:
     # Redrawn on release: while it moves, redrawing would lag behind the hand.
     return ipywidgets.FloatSlider(
-        value, min=low, max=1.0, step=step, description=name, readout_format=".2f", continuous_update=False
+        value, min=low, max=high, step=step, description=name, readout_format=".2f", continuous_update=False
     )
 
 
