@@ -4,8 +4,10 @@ import torch
 from torch import nn
 
 from udalib.models.discriminators import FeatureDiscriminator, OutputDiscriminator
+from udalib.models.fusion_aspp import FusionASPPResNet101, FusionASPPVGG16
 from udalib.models.mini import Mini
 from udalib.models.mini_dual import MiniDual
+from udalib.models.mini_fusion import MiniFusion
 from udalib.models.mini_image import ImageHead, MiniImage
 from udalib.models.mini_levels import MiniLevels
 from udalib.models.parts import Output
@@ -14,10 +16,15 @@ from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
 NETWORKS = {
     "mini": Mini,
     "mini_dual": MiniDual,
+    "mini_fusion": MiniFusion,
     "mini_image": MiniImage,
     "mini_levels": MiniLevels,
+    "fusion_aspp_resnet101": FusionASPPResNet101,
+    "fusion_aspp_vgg16": FusionASPPVGG16,
     "resnet18_dual_ppm": ResNet18DualPPM,
 }
+# Networks that are another one with more heads, and can begin with its weights.
+EXTENDED = {"mini_dual": "mini", "mini_image": "mini", "mini_levels": "mini"}
 
 
 def find(name: str) -> type[nn.Module]:
@@ -25,6 +32,11 @@ def find(name: str) -> type[nn.Module]:
     if name not in NETWORKS:
         raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(NETWORKS)}.")
     return NETWORKS[name]
+
+
+def plain(name: str) -> str:
+    """The name of the network that the one called `name` extends, or else its own."""
+    return EXTENDED.get(name, name)
 
 
 def build(name: str, num_classes: int) -> nn.Module:
@@ -39,11 +51,15 @@ def build(name: str, num_classes: int) -> nn.Module:
 
 
 __all__ = [
+    "EXTENDED",
     "NETWORKS",
     "FeatureDiscriminator",
+    "FusionASPPResNet101",
+    "FusionASPPVGG16",
     "ImageHead",
     "Mini",
     "MiniDual",
+    "MiniFusion",
     "MiniImage",
     "MiniLevels",
     "Output",
@@ -51,4 +67,5 @@ __all__ = [
     "ResNet18DualPPM",
     "build",
     "find",
+    "plain",
 ]
