@@ -942,7 +942,7 @@ if (other := twin(decoder)) is not None:
 # | γ, ρ | the share of source batches; the share of easy source pixels that are dropped |
 # | ablation | the same method with parts left out, to see what each does |
 #
-# **Next:** 06, adversarial alignment (planned). All labels so far came from the network itself. The next witness never
+# **Next:** [06, aligning outputs](06_alignment.ipynb). All labels so far came from the network itself. The next witness never
 # saw a label of any kind: it looks at predictions and guesses which city they are of.
 
 # %%
