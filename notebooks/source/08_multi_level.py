@@ -989,8 +989,9 @@ course.check("4. the lost voice", lost_voice(), votes_are_deaf)
 # | mean class size | share of an image that a class fills, where it occurs |
 # | η, λ | how small a class may be to count as present; weight of the image loss |
 #
-# **Next:** [09, thresholds that follow the images](09_instance_adaptive.ipynb). All thresholds so far were computed once for the whole target
-# set. The next method lets each image have its say, and remembers what the images before it said.
+# **Next:** [09, thresholds that follow the images](09_instance_adaptive.ipynb). All thresholds so far were computed
+# once for the whole target set. The next method lets each image have its say, and remembers what the images before it
+# said.
 
 # %%
 findings = {"miou": miou, "pixel_accuracy": accuracy, "steps": steps, "precision_gained": gains.tolist()}
