@@ -237,10 +237,11 @@ def window_view(
     prediction = torch.where(times > 0, probs[index].argmax(dim=0), IGNORE)
     kept = select.ClassBalanced(portion).fit([(probs,)]).label(probs)[index]
     judge = None if truth is None else truth[index]
+    spread = f"{times.min():.0f} to {times.max():.0f}"
     fig = show.image_grid(
         [[images[index], times / times.max(), prediction, kept]],
         ["windows", "windows per pixel", "averaged prediction", f"labels at {portion:.0%}"],
-        notes=[[f"{count} drawn", f"{times.min():.0f} to {times.max():.0f}", _kept(prediction, judge), _kept(kept, judge)]],
+        notes=[[f"{count} drawn", spread, _kept(prediction, judge), _kept(kept, judge)]],
         classes=classes,
     )
     show.frames(fig.axes[0], places, size)
