@@ -13,7 +13,7 @@ from udalib.models.mini_image import ImageHead, MiniImage
 from udalib.models.parts import Output
 from udalib.models.released import FORMS, AsReleased, find_form, load_initial, load_released
 from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
-from udalib.models.resnet38 import ResNet38
+from udalib.models.resnet38 import ResNet38, ResNet38Image
 
 NETWORKS = {
     "mini": Mini,
@@ -24,6 +24,7 @@ NETWORKS = {
     "deeplabv2_resnet101_iast": DeepLabV2ResNet101IAST,
     "fcn8s_vgg16": FCN8sVGG16,
     "resnet38": ResNet38,
+    "resnet38_image": ResNet38Image,
     "resnet18_dual_ppm": ResNet18DualPPM,
 }
 # Networks whose backbone is one of torchvision's; they have an option `imagenet`.
@@ -90,6 +91,7 @@ __all__ = [
     "OutputDiscriminator",
     "ResNet18DualPPM",
     "ResNet38",
+    "ResNet38Image",
     "build",
     "find",
     "find_form",

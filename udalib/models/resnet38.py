@@ -4,20 +4,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from udalib.models.inputs import TorchvisionInput
+from udalib.models.mini_image import ImageHead
 from udalib.models.parts import Output
 
 EPSILON = 1.001e-5  # of the batch normalisation
-HEAD_DILATION = 12
+RATE = 12  # dilation of the classifier
 
 
 class ResNet38(nn.Module):
-    """A wide and shallow residual network with pre-activation, output stride 8, and a head of two convolutions.
+    """A wide and shallow residual network with pre-activation, output stride 8, and two convolutions as classifier.
 
-    124.0 M parameters for 19 classes: 105.1 M in the features and 19.0 M in the head. MLSL prints the head, but not its
-    dilation. torchvision has no ImageNet weights for it; those of its authors are for MXNet alone.
+    124.0 M parameters for 19 classes: 105.1 M in the features and 19.0 M in the classifier. MLSL prints the classifier,
+    but not its dilation. torchvision has no ImageNet weights for it; those of its authors are for MXNet alone.
 
     Input: images [B, 3, H, W] in 0..255, RGB, normalised as torchvision's networks (the specification doesn't say).
-    Output: logits [B, C, H/8, W/8], rounded up, and the features [B, 4096, H/8, W/8] that the head reads.
+    Output: logits [B, C, H/8, W/8], rounded up, and the features [B, 4096, H/8, W/8] that the classifier reads.
     """
 
     def __init__(self, num_classes: int):
@@ -34,17 +35,32 @@ class ResNet38(nn.Module):
         self.stage6 = Block(1024, (512, 1024, 2048), kernels=(1, 3, 1), dilations=(1, 4, 1), dropout=0.3)
         self.stage7 = Block(2048, (1024, 2048, 4096), kernels=(1, 3, 1), dilations=(1, 4, 1), dropout=0.5)
         self.norm = nn.BatchNorm2d(4096, eps=EPSILON)
-        self.head = nn.Sequential(
-            nn.Conv2d(4096, 512, 3, padding=HEAD_DILATION, dilation=HEAD_DILATION),
+        self.classifier = nn.Sequential(
+            nn.Conv2d(4096, 512, 3, padding=RATE, dilation=RATE),
             nn.ReLU(inplace=True),
-            nn.Conv2d(512, num_classes, 3, padding=HEAD_DILATION, dilation=HEAD_DILATION),
+            nn.Conv2d(512, num_classes, 3, padding=RATE, dilation=RATE),
         )
 
     def forward(self, images: Tensor) -> Output:
         x = self.stem(self.normalise(images))
         x = self.stage5(self.stage4(self.stage3(self.stage2(x))))
         features = F.relu(self.norm(self.stage7(self.stage6(x))))
-        return Output(self.head(features), features=features)
+        return Output(self.classifier(features), features=features)
+
+
+class ResNet38Image(ResNet38):
+    """`ResNet38`, weights and names included, with the image head of MLSL on its features; its logits are in `aux`.
+
+    The head has 47.2 M parameters for 19 classes.
+    """
+
+    def __init__(self, num_classes: int):
+        super().__init__(num_classes)
+        self.head = ImageHead(4096, num_classes, width=2048)
+
+    def forward(self, images: Tensor) -> Output:
+        output = super().forward(images)
+        return output._replace(aux=self.head(output.features))
 
 
 class Block(nn.Module):
