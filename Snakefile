@@ -82,11 +82,12 @@ def start(wildcards):
 
 
 def started_from(wildcards):
-    """The recipe that a run's recipe starts from: its setting `start`; empty if it has none."""
+    """The recipe that a run's recipe starts from; empty if there is none."""
     from udalib import recipes
 
     chosen = dict(pair.split("=") for pair in wildcards.settings.split(",")[1:])
-    return chosen.get("start", getattr(recipes.settings(wildcards.recipe, PROFILE), "start", ""))
+    words = {key: chosen[key] for key in ("start", "warmup") if key in chosen}
+    return getattr(recipes.settings(wildcards.recipe, PROFILE, **words), "start", "")
 
 
 @cache

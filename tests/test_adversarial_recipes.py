@@ -5,6 +5,7 @@ import torch
 
 from udalib import models, recipes, train
 from udalib.recipes.adversarial import WINDOWS, Players, _right, history
+from udalib.runs import home, read_record
 
 
 def silent(text):
@@ -47,6 +48,50 @@ def test_unknown_games_are_refused():
         run("adaptseg", game="chess")
     with pytest.raises(ValueError, match="no gan 'wgan'; choose one of: vanilla, least_squares"):
         run("advent", gan="wgan")
+    with pytest.raises(ValueError, match="'minmax' has no gan 'least_squares'"):
+        run("adaptseg", game="minmax", gan="least_squares")
+
+
+def test_two_levels_have_two_discriminators_and_train_the_auxiliary_classifier():
+    result = run("adaptseg", network="mini_levels", level_weight=0.0002)
+    game = result.rounds[-1]["game"]
+    assert len(game["accuracy"]) == len(game["aux_accuracy"]) == 4
+    assert [len(row) for row in game["losses"] + game["aux_losses"]] == [3] * 4 + [2] * 4
+    for name in ("discriminator.pt", "discriminator_aux.pt"):
+        keys = train.load(result.record_path.parent / name)
+        models.OutputDiscriminator(19, width=16).load_state_dict(keys)
+    torch.manual_seed(0)
+    fresh, trained = models.build("mini_levels", 19).state_dict(), train.load(result.weights())
+    assert not torch.equal(trained["auxiliary.1.weight"], fresh["auxiliary.1.weight"])
+
+
+def test_a_second_level_does_what_its_weights_say():
+    """Without weights it leaves the rest of the network alone; each of the two alone moves it."""
+    single = train.load(run("adaptseg").weights())
+
+    def network(level_weight, level_segmentation):
+        settings = {"level_weight": level_weight, "level_segmentation": level_segmentation}
+        return train.load(run("adaptseg", network="mini_levels", **settings).weights())
+
+    tiny = network(1e-30, 0.0)
+    for key, value in single.items():
+        torch.testing.assert_close(tiny[key], value)
+    for other in (network(1e-30, 1.0), network(1.0, 0.0)):
+        assert not torch.equal(other["stage2.0.first.0.weight"], tiny["stage2.0.first.0.weight"])
+
+
+def test_a_second_level_asks_for_a_network_that_has_one():
+    with pytest.raises(ValueError, match="'mini' has no auxiliary output; choose mini_levels"):
+        run("adaptseg", level_weight=0.0002)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_its_record_says_so(monkeypatch):
+    monkeypatch.setattr(train, "alignment_loss", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(FloatingPointError, match="The training loss is nan near step 1 of 4"):
+        run("adaptseg", weight=0.5)
+    records = map(read_record, (home() / "runs").glob("adaptseg-*/record.json"))
+    (stopped,) = (record for record in records if record["status"] == "stopped")
+    assert stopped["settings"]["weight"] == 0.5 and "loss is nan" in stopped["stopped"]
 
 
 class Mean(torch.nn.Module):
@@ -73,6 +118,16 @@ def test_history_warns_of_a_game_that_went_wrong():
     players.losses[-1, 0] = 20.0
     never, grew = history(players.losses, players.scores, 100)["warnings"]
     assert "never wrong in 20 of 20" in never and "grew from 1.00 to 4.00" in grew
+
+
+def test_history_tells_two_discriminators_apart():
+    players = Players(torch.nn.Identity(), torch.nn.Identity(), torch.nn.Identity())
+    players.losses += torch.tensor([1.0, 0.7, 0.6, 0.5, 0.4]) * 5
+    players.scores[:, 0], players.scores[:, 1] = torch.tensor([80, 100]), torch.tensor([10, 10])
+    game = history(players.losses, players.scores, 100)
+    assert game["accuracy"] == pytest.approx([0.8] * 20) and game["aux_accuracy"] == [1.0] * 20
+    assert game["losses"][0] == pytest.approx([1.0, 0.7, 0.6]) and game["aux_losses"][0] == pytest.approx([0.5, 0.4])
+    assert game["warnings"] == ["The second discriminator was never wrong in 20 of 20 parts of the training."]
 
 
 def test_history_of_a_training_shorter_than_its_windows():

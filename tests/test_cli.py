@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from udalib import cli, doctor, runs
+from udalib import claims, cli, doctor, runs
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,6 +109,9 @@ def test_help_does_not_import_torch():
 def test_claims_are_written_from_the_tables_there_are(tmp_path):
     assert cli.main(["claims", "class_balance", "--tables", str(tmp_path), "--out", str(tmp_path / "claims")]) == 0
     assert "**not measured**" in (tmp_path / "claims" / "class_balance.md").read_text()
+    assert not (tmp_path / "claims" / "curriculum.md").exists()
+    assert cli.main(["claims", "--tables", str(tmp_path), "--out", str(tmp_path / "claims")]) == 0
+    assert {path.stem for path in (tmp_path / "claims").glob("*.md")} == set(claims.LEDGERS)
 
 
 def test_list_names_everything(capsys):

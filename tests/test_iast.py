@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udalib import data, predict, recipes, score, select, train
+from udalib.recipes.experiment import quality_of
 
 
 def silent(text):
@@ -15,7 +16,7 @@ def silent(text):
 
 
 def run(**settings):
-    return recipes.run("iast", profile="smoke", seed=0, report=silent, **{"start": "source", **settings})
+    return recipes.run("iast", profile="smoke", seed=0, report=silent, **{"warmup": "source", **settings})
 
 
 def by_hand(logits, where, per_pixel, normalise):
@@ -66,7 +67,9 @@ def test_labels_and_thresholds_are_those_of_the_start_network():
     selector = select.InstanceAdaptive()
     labels = torch.cat([selector.label(*pair) for pair in predict.whole(net, data.ordered_batches(target))])
     assert first["thresholds"] == selector.thresholds.tolist()
-    assert first["labels"]["coverage"] == pytest.approx((labels != 255).float().mean().item(), abs=0.01)
+    oracle = data.benchmark("game-city", "smoke", 0, oracle=True).target
+    truth = torch.stack([oracle[index].label for index in range(len(oracle))])
+    assert first["labels"] == quality_of(labels, truth, 19)
     rows = torch.tensor(first["trajectory"]["images"])
     assert first["trajectory"]["thresholds"] == selector.trajectory[rows].tolist()
 
@@ -103,7 +106,7 @@ def test_the_source_can_stay():
 
 
 def test_a_warm_up_comes_first():
-    result = run(start="minent", rounds=1)
+    result = run(warmup="minent", rounds=1)
     assert result.record["start"].startswith("minent-")
 
 

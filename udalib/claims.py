@@ -684,8 +684,8 @@ def _paper_rows(compared: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     """By backbone, the paper's rows that a plain difference of two of ours stands for; one, then other."""
     by_label = {row.label: row for row in tables.find(compared.table).paper}
     found = []
-    for backbone in dict.fromkeys(row.where["backbone"] for row in by_label.values()):
-        labels = [f"{row}, {backbone}" for row in compared.rows]
+    for backbone in dict.fromkeys(row.where.get("backbone", "") for row in by_label.values()):
+        labels = [tables.paper_label(row, backbone) for row in compared.rows]
         if labels and all(label in by_label for label in labels):
             rows = [by_label[label] for label in labels]
             found.append((backbone, [papers.row(row.table, **row.where) for row in rows]))
@@ -696,15 +696,18 @@ def _printed(compared: Comparison) -> list[str]:
     """By backbone, the paper's difference with what it is the difference of; † marks a row that does not add up."""
     texts = []
     for backbone, rows in _paper_rows(compared):
-        one, other = (row[tables.PRINTED[compared.column]] for row in rows)
+        one, other = (row.get(tables.printed_column(compared.column)) for row in rows)
+        if not (one and other):
+            continue
         doubt = "" if all(map(papers.adds_up, rows)) else " †"
-        texts.append(f"{one} - {other} = {float(one) - float(other):+.1f} ({backbone}){doubt}")
+        place = f" ({backbone})" if backbone else ""
+        texts.append(f"{one} - {other} = {float(one) - float(other):+.1f}{place}{doubt}")
     return texts
 
 
 def _notes(entries: list[Outcome]) -> list[str]:
     doubtful = {
-        f"† {row['method']}, {backbone}: {row['note']}.": None
+        f"† {tables.paper_label(row['method'], backbone)}: {row['note']}.": None
         for entry in entries
         for backbone, rows in _paper_rows(entry.comparison)
         for row in rows

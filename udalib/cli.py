@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         print(f"udalib: This command needs {error.name}; `udalib doctor` says what brings it.", file=sys.stderr)
         return 2
+    except FloatingPointError as error:
+        print(f"udalib: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("udalib: Interrupted; the same command continues where it stopped.", file=sys.stderr)
         return 130
@@ -80,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("records", type=Path, nargs="+", metavar="RECORD")
     table.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    claims = _verb(verbs, "claims", _claims, "hold a paper's claims against the tables")
-    claims.add_argument("name", help="such as class_balance")
+    claims = _verb(verbs, "claims", _claims, "hold the papers' claims against the tables")
+    claims.add_argument("names", nargs="*", metavar="NAME", help="such as class_balance; default: all ledgers")
     claims.add_argument("--tables", type=Path, required=True, metavar="DIR", help="folder of the tables")
     claims.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -213,7 +216,8 @@ def _table(options: Namespace) -> int:
 def _claims(options: Namespace) -> int:
     from udalib import claims
 
-    claims.write(options.name, options.tables, options.out)
+    for name in options.names or claims.LEDGERS:
+        claims.write(name, options.tables, options.out)
     return 0
 
 

@@ -56,7 +56,7 @@ class Row:
 class PaperRow:
     """A row of a paper's table, found by its method and backbone (and city) as printed.
 
-    The label is that of our row, a comma and the backbone; benchmark: ours beside which it stands.
+    The label is `paper_label` of our row and the backbone; benchmark: ours beside which it stands.
     """
 
     label: str
@@ -109,8 +109,6 @@ _TOTALS: dict[str, Callable[[dict[str, Any]], float]] = {
     "border": lambda scores: scores["border"],
     "hard border": lambda scores: scores["hard_border"],
 }
-# What a paper's table calls a column, where it has it.
-PRINTED = {"mIoU": "mIoU", "mIoU*": "mIoU_star", "pixel accuracy": "pixel_acc"}
 
 
 def _rare(predicted_share: list[float]) -> list[int]:
@@ -186,13 +184,18 @@ def _paper(
 ) -> tuple[PaperRow, ...]:
     return tuple(
         PaperRow(
-            f"{method}{place}, {backbone}",
+            paper_label(method + place, backbone),
             table,
             benchmark,
             {"method": _PRINTED_METHODS.get(method, method), "backbone": backbone, **where},
         )
         for method in methods
     )
+
+
+def paper_label(label: str, backbone: str) -> str:
+    """What a paper's row is called: as ours, and its backbone where its table says it."""
+    return f"{label}, {backbone}" if backbone else label
 
 
 def _study_rows(benchmark: str) -> tuple[Row, ...]:
@@ -244,7 +247,7 @@ ABLATION = {
 # The ablation of Mei et al., Table 5, and the rival selectors of their Table 2: what each row has.
 _WARM_UP = "warm-up"
 INSTANCE = {
-    label: {"start": "adaptseg", "selector": selector, "portion": portion, "flatness": flatness, "entropy": entropy}
+    label: {"warmup": "adaptseg", "selector": selector, "portion": portion, "flatness": flatness, "entropy": entropy}
     for label, selector, portion, flatness, entropy in (
         ("+ constant ST", "constant", 0.386, 0.0, 0.0),
         ("+ class-balanced ST", "class_balanced", 0.2, 0.0, 0.0),
@@ -284,7 +287,7 @@ def window_label(count: int, vote: str, portion: float) -> str:
 
 
 DECORATED = ("source", "adaptseg", "advent")  # bases of IAST, Table 9
-_WHOLE_IAST = {key: value for key, value in INSTANCE["+ ignored region"].items() if key != "start"}
+_WHOLE_IAST = {key: value for key, value in INSTANCE["+ ignored region"].items() if key != "warmup"}
 _ALIGNED = ("minent", "adaptseg", "advent")
 
 
@@ -446,10 +449,11 @@ TABLES = {
                 ),
                 *_paper(CHITTA_GTA5, "game-city", "ResNet-18 + PPM (paper)", "oracle"),
             ),
-            note="Source-only, AdaBN and the oracle have one decoder. The row of two sees the source alone: it "
-            "is the control of the rows below it, each of which adds something to the row above. The weights of the "
-            "loss are those of the source's class shares, which need no target label; the paper doubled those of six "
-            "classes that it chose on the labels of its validation set.",
+            note="Source-only, AdaBN and the oracle have one decoder. The others have two, untrained at first, on the "
+            "encoder of source-only. The first of them sees the source alone: it is the control of the rows below it, "
+            "each of which adds something to the row above. The weighted loss counts the six classes twice that are "
+            "rarest in the source, which needs no target label; the paper's six were chosen on the labels of its "
+            "validation set.",
         ),
         Table(
             name="agreement",
@@ -605,7 +609,7 @@ TABLES = {
             title="IAST on top of other methods",
             rows=(
                 *_rows(" ".join(DECORATED)),
-                *(Row(decorated_label(base), "iast", settings={"start": base, **_WHOLE_IAST}) for base in DECORATED),
+                *(Row(decorated_label(base), "iast", settings={"warmup": base, **_WHOLE_IAST}) for base in DECORATED),
                 *_rows("oracle"),
             ),
             differences=(
@@ -831,14 +835,17 @@ def _from_paper(row: PaperRow, experiment: str, columns: list[str]) -> _Line:
     printed = papers.row(row.table, **row.where)
     note, figures = printed["note"], {column: "" for column in columns}
     for column in columns:
-        if column in _TOTALS:
-            figures[column] = printed.get(PRINTED.get(column, ""), "")
-        elif papers.adds_up(printed):
-            figures[column] = printed.get(_key(column), "")
+        if column in _TOTALS or papers.adds_up(printed):
+            figures[column] = printed.get(printed_column(column), "")
     if not papers.adds_up(printed):
         note = f"{note}; the class figures are left out"
     facts = {"benchmark": experiment, "reference": papers.cite(row.table)}
     return _Line(row.label, "paper", facts, figures, {}, note)
+
+
+def printed_column(column: str) -> str:
+    """What a paper's table calls a column of ours."""
+    return "pixel_acc" if column == "pixel accuracy" else _key(column)
 
 
 def _key(column: str) -> str:

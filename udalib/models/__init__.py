@@ -10,6 +10,7 @@ from udalib.models.fcn8s_vgg16 import FCN8sVGG16
 from udalib.models.mini import Mini
 from udalib.models.mini_dual import MiniDual
 from udalib.models.mini_image import ImageHead, MiniImage
+from udalib.models.mini_levels import MiniLevels
 from udalib.models.parts import Output
 from udalib.models.released import FORMS, AsReleased, find_form, load_initial, load_released
 from udalib.models.resnet18_dual_ppm import ResNet18DualPPM
@@ -19,6 +20,7 @@ NETWORKS = {
     "mini": Mini,
     "mini_dual": MiniDual,
     "mini_image": MiniImage,
+    "mini_levels": MiniLevels,
     "deeplabv2_resnet101": DeepLabV2ResNet101,
     "deeplabv2_resnet101_multi": DeepLabV2ResNet101Multi,
     "deeplabv2_resnet101_iast": DeepLabV2ResNet101IAST,
@@ -87,6 +89,7 @@ __all__ = [
     "Mini",
     "MiniDual",
     "MiniImage",
+    "MiniLevels",
     "Output",
     "OutputDiscriminator",
     "ResNet18DualPPM",

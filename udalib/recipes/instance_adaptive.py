@@ -27,7 +27,7 @@ KEPT_ROWS = 50  # of the thresholds' trajectory, in the record
 class InstanceAdaptive(Optimisation):
     """Values are the paper's, or as said.
 
-    start: the recipe before ("warm-up"): any that is not self-training in the paper, its own by default.
+    warmup: the recipe before: any that is not self-training in the paper, its own by default.
     rounds, epochs: of labelling and training; the paper has 3 and 4, the released code takes about 8 passes over the
         target in each.
     selector: of pseudo-labels: "instance", or its rivals in the paper, "class_balanced" (`select.ClassBalanced` of
@@ -47,7 +47,7 @@ class InstanceAdaptive(Optimisation):
         1800 and 2048 for images of 2048.
     """
 
-    start: str = "adaptseg"
+    warmup: str = "adaptseg"
     rounds: int = 3
     epochs: float = 2
     selector: str = "instance"
@@ -74,6 +74,11 @@ class InstanceAdaptive(Optimisation):
             if (value := getattr(self, field)) not in table:
                 raise ValueError(f"There is no {field} {value!r}; choose one of: {', '.join(table)}.")
         self.new_selector(1)  # refuses unusable parameters before anything is computed
+
+    @property
+    def start(self) -> str:
+        """The recipe whose network comes first, as other recipes call it."""
+        return self.warmup
 
     def new_selector(self, number: int) -> Any:
         """The selector of a round, not yet fitted."""
