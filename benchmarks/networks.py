@@ -57,13 +57,12 @@ def main() -> None:
     device, processes = pick(options.device), multiprocessing.get_context("spawn")
     where = "CPU, 1 thread" if device.type == "cpu" else describe(device)
     height, width = options.size
-    print(f"{options.images} images of {height}x{width}, {CLASSES} classes, {precision(device)}, {where}")
-    rows = [("network", "parameters (M)", "forward (s)", "backward (s)", "peak (MB)"), ("---",) + ("---:",) * 4]
+    print(f"{options.images} images of {height}x{width}, {CLASSES} classes, {precision(device)}, {where}\n")
+    print("| network | parameters (M) | forward (s) | backward (s) | peak (MB) |\n|---|---:|---:|---:|---:|")
     for name in options.networks or models.NETWORKS:
         with processes.Pool(1) as pool:
-            rows.append(pool.apply(measure, (name, (height, width), options.images, options.repeats, options.device)))
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
+            row = pool.apply(measure, (name, (height, width), options.images, options.repeats, options.device))
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -173,19 +173,21 @@ def assert_alike(found: Tensor, expected: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "kind", "strides", "convention", "branches"),
+    ("form", "kind", "strides", "convention", "given", "branches"),
     [
-        ("adaptsegnet", "one level", "caffe", "bgr", 4),
-        ("adaptsegnet", "two levels", "caffe", "bgr", 2),
-        ("advent", "two levels", "caffe", "bgr", 4),
-        ("advent", "advent, one level", "caffe", "bgr", 4),
-        ("crst", "one level", "caffe", "rgb", 4),
-        ("iast", "iast", "torchvision", "rgb", 4),
+        ("adaptsegnet", "one level", "caffe", "bgr", 3, 3),
+        ("adaptsegnet", "two levels", "caffe", "bgr", None, 2),
+        ("advent", "two levels", "caffe", "bgr", None, 4),
+        ("advent", "advent, one level", "caffe", "bgr", None, 4),
+        ("crst", "one level", "caffe", "rgb", None, 4),
+        ("iast", "iast", "torchvision", "rgb", None, 4),
     ],
 )
 @torch.no_grad()
-def test_a_released_checkpoint_computes_what_the_specification_says(file_of, form, kind, strides, convention, branches):
-    net = models.load_released(file_of(kind), form)
+def test_a_released_checkpoint_computes_what_the_specification_says(
+    file_of, form, kind, strides, convention, given, branches
+):
+    net = models.load_released(file_of(kind), form, given)
     assert net.num_classes == CLASSES and not net.training
     out = net(images())
     third, fourth = stages(strides, convention)
@@ -198,12 +200,6 @@ def test_a_released_checkpoint_computes_what_the_specification_says(file_of, for
     assert frozen == [False] * (1 + sum(BLOCKS))
     tracked = [value.item() for name, value in net.named_buffers() if name.endswith("num_batches_tracked")]
     assert tracked == [7 if kind in ("iast", "advent, one level") else 0] * 104
-
-
-def test_the_branches_of_a_form_can_be_replaced(file_of):
-    with torch.no_grad():
-        out = models.load_released(file_of("one level"), "adaptsegnet", branches=2)(images())
-    assert_alike(out.logits, classified(stages("caffe", "bgr")[1], aspp("main", 2048), 2))
 
 
 def test_training_starts_from_the_checkpoint_that_adaptsegnet_starts_from(tmp_path):
@@ -356,7 +352,9 @@ def test_a_released_network_is_scored_with_its_own_conventions(capsys, monkeypat
     assert "scales 1, 2, mirror images: yes" in out and "height" not in out
 
 
-def test_the_forms_are_tested_at_the_sizes_of_their_authors():
+def test_the_forms_have_the_branches_and_sizes_of_their_authors():
+    branches = {name: form.branches for name, form in models.FORMS.items()}
+    assert branches == {"adaptsegnet": (4, 2), "advent": (4, 4), "crst": (4,), "iast": (4,)}
     sizes = {name: [round(1024 * scale) for scale in form.test_scales] for name, form in models.FORMS.items()}
     heights = {name: form.test_height for name, form in models.FORMS.items()}
     assert heights == {"adaptsegnet": 512, "advent": 512, "crst": None, "iast": None}

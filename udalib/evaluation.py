@@ -25,7 +25,7 @@ def network_of_run(checkpoint: Path, classes: labels.ClassSet) -> nn.Module:
     if number is None or not checkpoint.exists() or not record_path.exists():
         raise ValueError(
             f"{checkpoint} is not a network in a run's folder, round<number>.pt beside record.json; "
-            "for one that its authors released say which form it has."
+            "for a released one say which form it has (--released)."
         )
     result = runs.Result(runs.read_record(record_path), record_path)
     trained_for = result.record.get("classes")
