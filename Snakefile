@@ -14,7 +14,14 @@ CHOSEN = str(config.get("tables", "self_training")).split()
 CHOSEN = list(TABLES) if CHOSEN == ["all"] else [find(name).name for name in CHOSEN]
 
 # A notebook is executed with the tables it shows, so that the default stays a matter of minutes.
-SHOWN = {"03_class_balancing": ["class_balance"], "04_spatial_priors": ["class_balance", "label_study"]}
+SHOWN = {
+    "03_class_balancing": ["class_balance"],
+    "04_spatial_priors": ["class_balance", "label_study"],
+    "05_curriculum": ["curriculum"],
+    "06_alignment": ["alignment"],
+    "08_multi_level": ["multi_level", "window_study"],
+    "09_instance_adaptive": ["instance_adaptive", "instance_study"],
+}
 NOTEBOOKS = [
     name
     for name in glob_wildcards("notebooks/{name,[0-9]+_[a-z_]+}.ipynb").name
@@ -25,6 +32,11 @@ NOTEBOOKS = [
 RECORD = "results/records/{profile}/{benchmark}/{recipe}{settings}/seed{seed}.json"
 
 
+def in_name(settings):
+    """Settings as they stand in the name of a record's file."""
+    return "".join(f",{key}={value}" for key, value in settings.items())
+
+
 def records(rows, seeds):
     """The records of these rows, each once."""
     return list(
@@ -33,7 +45,7 @@ def records(rows, seeds):
                 profile=PROFILE,
                 benchmark=row.benchmark,
                 recipe=row.recipe,
-                settings="".join(f",{key}={value}" for key, value in row.settings.items()),
+                settings=in_name(row.settings),
                 seed=seed,
             )
             for row in rows
@@ -71,38 +83,26 @@ rule all:
 
 def start(wildcards):
     """The run that a recipe starts from comes first, so that no job waits for another one's lock."""
-    before = {"recipe": started_from(wildcards), "benchmark": wildcards.benchmark}
-    if first := trained_on(wildcards.benchmark, wildcards.recipe):
-        before = {"recipe": wildcards.recipe, "benchmark": first}
-        if before["benchmark"] == wildcards.benchmark:
-            return []
-    if not before["recipe"]:
+    from udalib import recipes
+
+    before = recipes.start_of(wildcards.recipe, wildcards.benchmark, PROFILE, **words(wildcards.settings))
+    if before is None:
         return []
-    return RECORD.format(**{**dict(wildcards.items()), **before, "settings": ""})
+    settings = wildcards.settings if before.recipe == wildcards.recipe else in_name(before.settings)
+    return RECORD.format(**{**dict(wildcards.items()), **before._asdict(), "settings": settings})
 
 
-def started_from(wildcards):
-    """The recipe that a run's recipe starts from; empty if there is none."""
-    from udalib import recipes
-
-    chosen = dict(pair.split("=") for pair in wildcards.settings.split(",")[1:])
-    words = {key: chosen[key] for key in ("start", "warmup") if key in chosen}
-    return getattr(recipes.settings(wildcards.recipe, PROFILE, **words), "start", "")
-
-
-@cache
-def trained_on(benchmark, recipe):
-    """The benchmark on which a recipe for one side of a benchmark really trains; None for other recipes."""
-    from udalib import data, recipes
-
-    return data.first_with(benchmark, recipes.ONE_SIDED[recipe]) if recipe in recipes.ONE_SIDED else None
+def words(settings):
+    """The settings in a file's name on which it depends what a run starts from."""
+    chosen = dict(pair.split("=") for pair in settings.split(",")[1:])
+    return {key: chosen[key] for key in ("start", "warmup", "network") if key in chosen}
 
 
 @cache
-def code_of(recipe):
+def code_of(recipe, settings):
     from udalib import recipes
 
-    return recipes.code_version(recipe, recipes.settings(recipe, PROFILE))
+    return recipes.code_version(recipe, recipes.settings(recipe, PROFILE, **words(settings)))
 
 
 rule run:
@@ -113,7 +113,7 @@ rule run:
     output:
         RECORD,
     params:
-        code=lambda wildcards: code_of(wildcards.recipe),
+        code=lambda wildcards: code_of(wildcards.recipe, wildcards.settings),
         settings=lambda wildcards: wildcards.settings.replace(",", " --set ", 1).replace(",", " "),
     threads: workflow.cores
     resources:

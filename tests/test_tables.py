@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udalib import figures, tables
+from udalib import figures, papers, tables
 from udalib.labels import CITYSCAPES
+from udalib.recipes import gate_study
 
 ROOT = Path(__file__).parents[1]
 CLASSES = list(CITYSCAPES.names)
@@ -252,6 +253,34 @@ def test_agreement_of_decoders_is_a_table_and_a_picture(tmp_path):
     assert (lines["after epoch 1"]["hard_border"], lines["after epoch 5"]["hard_border"]) == ("", "60.00")
     figures.write_curriculum(sorted(tmp_path.glob("[0-9].json")), tmp_path)
     assert (tmp_path / "curriculum.png").stat().st_size > 5000
+
+
+def test_proxies_stand_beside_the_papers_modules(tmp_path):
+    """One run for the plain and the multi-scale test; Table 3 for the modules, Table 1 for the two ends."""
+    order = [row.label for row in tables.TABLES["proxies"].rows]
+    entries = runs_of("proxies", lambda row, seed: 30 + order.index(row.label))
+    for entry in entries:
+        entry["stands_for"] = "GTA5 to Cityscapes"
+    tables.write("proxies", entries, tmp_path)
+    lines = lines_of(tmp_path, "proxies")
+    assert lines["two + proxies, multi-scale minus two + proxies"]["mIoU"] == "2.00"
+    assert [lines[f"{row}, ResNet101"]["mIoU"] for row in tables._SHEN_MODULES] == ["41.5", "42.7", "47.1", "49.8"]
+    ends = [lines[f"{row}, {net}"] for net in ("VGG16", "ResNet101") for row in (order[0], tables.PROXIES_SCALES)]
+    assert [(line["mIoU"], line["road"]) for line in ends] == [
+        ("27.9", "53.3"), ("39.0", "87.3"), ("38.1", "64.3"), ("50.4", "90.7"),
+    ]  # fmt: skip
+    assert len(json.loads((tmp_path / "proxies.records.json").read_text())) == (len(order) - 1) * 3
+
+
+def test_gates_are_compared_at_the_share_and_at_the_product(tmp_path):
+    tables.write("gate_study", runs_of("gate_study", lambda row, seed: 40), tmp_path)
+    differences = [row for row, line in lines_of(tmp_path, "gate_study").items() if line["kind"] == "difference"]
+    assert "p1 0.6, p2 0.8 minus no gate, share of p1 0.6, p2 0.8" in differences
+    assert "p1 0.6, p2 0.8 minus p1 1, p2 0.48" in differences
+    assert len(differences) == 10 + 6 + 1  # of every gate, of equal products, of the gate alone
+    printed = {(float(row["p1"]), float(row["p2"])) for row in papers.table("002_shen_table4_p1_p2")}
+    assert printed == {*tables.GATES, *((1.0, portion) for portion in tables.UNGATED)}
+    assert {*gate_study.GRID} == printed | {tables.GATE_ALONE, tables.NO_SELECTION}
 
 
 def test_settings_tell_rows_of_one_recipe_apart(tmp_path):

@@ -140,6 +140,8 @@ LABELS = {
     "adaptseg": "AdaptSegNet",
     "advent": "ADVENT",
     "minent": "MinEnt",
+    "singleadv": "one discriminator",
+    "multiadv": "two discriminators",
     "sisc": "SISC",
     "mlsl": "SISC-PWL",
     "iast": "IAST",
@@ -159,6 +161,7 @@ _PRINTED_METHODS = {
     "MinEnt": "MinEnt [14]",
     "SISC": "Ours (SISC)",
     "SISC-PWL": "Ours (SISC-PWL)",
+    "two + proxies, multi-scale": "Ours",
 }
 _MULTI_SCALE = Row("CBST-SP, multi-scale", "cbst-sp", test="multi_scale")
 _PAIRED = (("ST", "control"), ("CBST", "ST"), ("CBST", "control"))
@@ -306,12 +309,47 @@ def _ablation_rows(*labels: str, benchmark: str = "game-city", place: str = "") 
     return tuple(Row(label + place, "curriculum", benchmark, ABLATION[label]) for label in labels)
 
 
+# Proxies of Shen et al., Table 3 and Section 3.3: what each row has.
+PROXIES = {
+    "one + proxies": {"start": "singleadv", "initial": "fresh"},
+    "two + proxies": {"start": "multiadv", "initial": "fresh"},
+    "two + proxies, continued": {"start": "multiadv", "initial": "aligned"},
+}
+PROXIES_SCALES = "two + proxies, multi-scale"
+_ON_FUSION = {"network": "mini_fusion"}
+_SHEN_MODULES = {
+    "one discriminator": "row 2",
+    "two discriminators": "row 3",
+    "one + proxies": "row 4",
+    "two + proxies": "row 5",
+}
+# Table 4: p1 and p2, without a gate where p1 is 1; and the gate alone, where p2 is.
+GATES = (
+    *((0.5, 0.4), (0.5, 0.6), (0.5, 0.8), (0.6, 0.4), (0.6, 0.5), (0.6, 0.6), (0.6, 0.8)),
+    *((0.8, 0.3), (0.8, 0.4), (0.8, 0.5)),
+)
+UNGATED = (0.2, 0.3, 0.4, 0.48)
+SAME_PRODUCT = tuple((gate, portion) for portion in UNGATED for gate in GATES if math.isclose(math.prod(gate), portion))
+GATE_ALONE, NO_SELECTION = (0.5, 1.0), (1.0, 1.0)
+
+
+def gate_label(keep: float, portion: float, gated: bool = True) -> str:
+    return f"p1 {keep:g}, p2 {portion:g}" if gated else f"no gate, share of p1 {keep:g}, p2 {portion:g}"
+
+
+def _gate_row(keep: float, portion: float, gated: bool = True) -> Row:
+    study = {"keep": keep, "portion": portion, "gated": gated}
+    return Row(gate_label(keep, portion, gated), "gate-study", study=study)
+
+
 TOWNS = ("Rome", "Rio", "Tokyo", "Taipei")
 CHITTA_GTA5 = "000_chitta_table1_gta5_cityscapes"
 CHITTA_BDD = "000_chitta_table2_bdd"
 IAST_ABLATION = "004_iast_table5_ablation"
 IAST_GTA5 = "004_iast_table6_gta5_cityscapes"
 MLSL_GTA5 = "003_mlsl_table1_gta5_cityscapes"
+SHEN_GTA5 = "002_shen_table1_gta5_cityscapes"
+SHEN_MODULES = "002_shen_table3_module_ablation"
 CBST_NTHU = "001_cbst_table1_cityscapes_nthu"
 CBST_SYNTHIA = "001_cbst_table2_synthia_cityscapes"
 CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
@@ -628,6 +666,69 @@ TABLES = {
                 ("oracle", "source-only"),
             ),
             paper=_paper(MLSL_GTA5, "game-city", "ResNet-38", "source-only", "SISC", "SISC-PWL"),
+        ),
+        Table(
+            name="proxies",
+            title="Proxies behind discriminators",
+            rows=(
+                *(Row(LABELS[recipe], recipe, settings=_ON_FUSION) for recipe in ("source", "adabn", "control")),
+                *_rows("singleadv multiadv"),
+                *(Row(label, "proxies", settings=settings) for label, settings in PROXIES.items()),
+                Row(PROXIES_SCALES, "proxies", settings=PROXIES["two + proxies"], test="multi_scale"),
+                Row(LABELS["oracle"], "oracle", settings=_ON_FUSION),
+            ),
+            differences=(
+                ("control", "source-only"),
+                ("one discriminator", "source-only"),
+                ("one discriminator", "control"),
+                ("two discriminators", "one discriminator"),
+                ("one + proxies", "one discriminator"),
+                ("two + proxies", "two discriminators"),
+                ("two + proxies", "one + proxies"),
+                ("two + proxies", "two + proxies, continued"),
+                (PROXIES_SCALES, "two + proxies"),
+                (PROXIES_SCALES, "source-only"),
+                ("oracle", "source-only"),
+            ),
+            paper=(
+                *_paper(SHEN_GTA5, "game-city", "VGG16", "source-only", PROXIES_SCALES),
+                *_paper(SHEN_GTA5, "game-city", "ResNet101", "source-only"),
+                *(
+                    PaperRow(
+                        paper_label(label, "ResNet101"),
+                        SHEN_MODULES,
+                        "game-city",
+                        {"backbone": "ResNet101", "paper_row": row},
+                    )
+                    for label, row in _SHEN_MODULES.items()
+                ),
+                *_paper(SHEN_GTA5, "game-city", "ResNet101", PROXIES_SCALES),
+            ),
+            note="All rows have the network mini_fusion. Proxies are labels of the target that its discriminators take "
+            "for source and its network is sure of; a fresh network is trained on them, and on no source image. "
+            "Continued: the aligned network is trained on them instead.",
+        ),
+        Table(
+            name="gate_study",
+            title="Pseudo-labels behind an adversarial gate",
+            rows=(
+                *(_gate_row(*gate) for gate in GATES),
+                *(_gate_row(1.0, portion) for portion in UNGATED),
+                *(_gate_row(*gate, gated=False) for gate in GATES),
+                _gate_row(*GATE_ALONE),
+                _gate_row(*GATE_ALONE, gated=False),
+                _gate_row(*NO_SELECTION),
+            ),
+            differences=(
+                *((gate_label(*gate), gate_label(*gate, gated=False)) for gate in GATES),
+                *((gate_label(*gate), gate_label(1.0, portion)) for gate, portion in SAME_PRODUCT),
+                (gate_label(*GATE_ALONE), gate_label(*NO_SELECTION)),
+            ),
+            totals=("coverage", "precision", "recall", "class precision", "class recall", "label mIoU"),
+            note="One aligned network predicts, and the truth judges the labels; nothing is trained on them. p1 is the "
+            "share of the coarse cells that the discriminators let pass, p2 that of each class among their pixels; p1 "
+            "of 1 is no gate. No gate, share of ...: class-balanced labels of the very share that this gate labelled, "
+            "which is not quite p1 times p2. Label mIoU is over the labelled pixels alone.",
         ),
         Table(
             name="label_study",

@@ -7,8 +7,10 @@ from torch import nn
 from udalib.models.deeplabv2_resnet101 import DeepLabV2ResNet101, DeepLabV2ResNet101IAST, DeepLabV2ResNet101Multi
 from udalib.models.discriminators import FeatureDiscriminator, OutputDiscriminator
 from udalib.models.fcn8s_vgg16 import FCN8sVGG16
+from udalib.models.fusion_aspp import FusionASPPResNet101, FusionASPPVGG16
 from udalib.models.mini import Mini
 from udalib.models.mini_dual import MiniDual
+from udalib.models.mini_fusion import MiniFusion
 from udalib.models.mini_image import ImageHead, MiniImage
 from udalib.models.mini_levels import MiniLevels
 from udalib.models.parts import Output
@@ -19,6 +21,7 @@ from udalib.models.resnet38 import ResNet38, ResNet38Image
 NETWORKS = {
     "mini": Mini,
     "mini_dual": MiniDual,
+    "mini_fusion": MiniFusion,
     "mini_image": MiniImage,
     "mini_levels": MiniLevels,
     "deeplabv2_resnet101": DeepLabV2ResNet101,
@@ -27,10 +30,20 @@ NETWORKS = {
     "fcn8s_vgg16": FCN8sVGG16,
     "resnet38": ResNet38,
     "resnet38_image": ResNet38Image,
+    "fusion_aspp_resnet101": FusionASPPResNet101,
+    "fusion_aspp_vgg16": FusionASPPVGG16,
     "resnet18_dual_ppm": ResNet18DualPPM,
 }
 # Networks whose backbone is one of torchvision's; they have an option `imagenet`.
-ON_IMAGENET = ("deeplabv2_resnet101_iast", "fcn8s_vgg16", "resnet18_dual_ppm")
+ON_IMAGENET = (
+    "deeplabv2_resnet101_iast",
+    "fcn8s_vgg16",
+    "fusion_aspp_resnet101",
+    "fusion_aspp_vgg16",
+    "resnet18_dual_ppm",
+)
+# Networks that are another one with more heads, and can begin with its weights.
+EXTENDED = {"mini_dual": "mini", "mini_image": "mini", "mini_levels": "mini", "resnet38_image": "resnet38"}
 
 
 def find(name: str) -> type[nn.Module]:
@@ -38,6 +51,11 @@ def find(name: str) -> type[nn.Module]:
     if name not in NETWORKS:
         raise ValueError(f"There is no network {name!r}; choose one of: {', '.join(NETWORKS)}.")
     return NETWORKS[name]
+
+
+def plain(name: str) -> str:
+    """The name of the network that the one called `name` extends, or else its own."""
+    return EXTENDED.get(name, name)
 
 
 def build(name: str, num_classes: int) -> nn.Module:
@@ -76,6 +94,7 @@ def pretrained(name: str, num_classes: int) -> nn.Module:
 
 
 __all__ = [
+    "EXTENDED",
     "NETWORKS",
     "ON_IMAGENET",
     "FORMS",
@@ -85,9 +104,12 @@ __all__ = [
     "DeepLabV2ResNet101Multi",
     "FCN8sVGG16",
     "FeatureDiscriminator",
+    "FusionASPPResNet101",
+    "FusionASPPVGG16",
     "ImageHead",
     "Mini",
     "MiniDual",
+    "MiniFusion",
     "MiniImage",
     "MiniLevels",
     "Output",
@@ -100,5 +122,6 @@ __all__ = [
     "find_form",
     "load_initial",
     "load_released",
+    "plain",
     "pretrained",
 ]

@@ -11,7 +11,7 @@ class Output(NamedTuple):
     """What every network returns.
 
     logits: float [B, C, h, w], before upsampling, at the network's output stride.
-    aux: further logits (a second decoder, an auxiliary level), or None.
+    aux: further logits (a second decoder, an auxiliary level) or features (an earlier map of the decoder), or None.
     features: float [B, D, h', w'], the map the classifier reads, or None.
     """
 

@@ -1,6 +1,7 @@
 """From a network and images to probabilities, as a stream: nothing is kept, nothing is written."""
 
+from udalib.predict.judged import judged
 from udalib.predict.whole import whole
 from udalib.predict.windows import window_corners, windows
 
-__all__ = ["whole", "window_corners", "windows"]
+__all__ = ["judged", "whole", "window_corners", "windows"]

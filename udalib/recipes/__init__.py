@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import nn
@@ -14,8 +14,10 @@ from udalib.recipes import (
     adversarial,
     baselines,
     curriculum,
+    gate_study,
     instance_adaptive,
     label_study,
+    multi_adversarial,
     multi_level,
     paper,
     self_training,
@@ -49,12 +51,16 @@ RECIPES = {
     "adaptseg": Recipe(adversarial.adaptseg, adversarial.Adversarial, adversarial.PROFILES),
     "advent": Recipe(adversarial.advent, adversarial.Adversarial, adversarial.PROFILES),
     "minent": Recipe(adversarial.minent, adversarial.Aligned, adversarial.PROFILES),
+    "singleadv": Recipe(multi_adversarial.singleadv, multi_adversarial.SingleAdversarial, adversarial.PROFILES),
+    "multiadv": Recipe(multi_adversarial.multiadv, multi_adversarial.MultiAdversarial, adversarial.PROFILES),
+    "proxies": Recipe(multi_adversarial.proxies, multi_adversarial.Proxies, multi_adversarial.PROXIES_PROFILES),
     "sisc": Recipe(multi_level.sisc, multi_level.Windows, multi_level.PROFILES),
     "mlsl": Recipe(multi_level.mlsl, multi_level.WeakLabels, multi_level.PROFILES),
     "iast": Recipe(instance_adaptive.iast, instance_adaptive.InstanceAdaptive, instance_adaptive.PROFILES),
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, {}),
     "window-study": Recipe(label_study.window_study, label_study.WindowStudy, label_study.WINDOW_PROFILES),
     "instance-study": Recipe(label_study.instance_study, label_study.InstanceStudy, {}),
+    "gate-study": Recipe(gate_study.gate_study, gate_study.GateStudy, {}),
 }
 # Recipes that train on one side of a benchmark alone: benchmarks that agree in it share the training.
 ONE_SIDED = {"source": "source", "oracle": "target"}
@@ -104,6 +110,30 @@ def _fits(value: Any, kind: Any) -> bool:
     return isinstance(value, int | float if kind is float else kind)
 
 
+class Start(NamedTuple):
+    """The run that another one starts from: its recipe, benchmark and settings."""
+
+    recipe: str
+    benchmark: str
+    settings: dict[str, Any]
+
+
+def start_of(name: str, benchmark: str = "game-city", profile: str = "quick", **overrides: Any) -> Start | None:
+    """What a run of a recipe with these settings starts from; None if from nothing.
+
+    The run before has the settings of its own recipe, and the same network, or the one that this network extends.
+    Raises ValueError as `settings` does.
+    """
+    chosen = settings(name, profile, **overrides)
+    if before := getattr(chosen, "start", ""):
+        network = models.plain(chosen.network)
+        same = models.plain(settings(before, profile).network) == network
+        return Start(before, benchmark, {} if same else {"network": network})
+    if name in ONE_SIDED and (first := data.first_with(benchmark, ONE_SIDED[name])) != benchmark:
+        return Start(name, first, overrides)
+    return None
+
+
 def code_version(name: str, chosen: Optimisation) -> str:
     """Version of the code that a recipe with these settings depends on, that of its network included."""
     return runs.code_version(find(name).steps.__module__, models.find(chosen.network).__module__)
@@ -145,10 +175,10 @@ def run(
         parts = [run(name, benchmark, profile, seed, root, device, report, k, **overrides) for k in range(pair.folds)]
         return _pooled(identity, parts)
     start = None
-    if getattr(chosen, "start", ""):
-        start = run(chosen.start, benchmark, profile, seed, root, device, fold=fold)
-    elif name in ONE_SIDED and (first := data.first_with(benchmark, ONE_SIDED[name])) != benchmark:
-        start = run(name, first, profile, seed, root, device, **overrides)
+    if before := start_of(name, benchmark, profile, **overrides):
+        # One-sided recipes start from themselves, on a benchmark without folds.
+        of_fold = fold if before.benchmark == benchmark else None
+        start = run(before.recipe, before.benchmark, profile, seed, root, device, fold=of_fold, **before.settings)
     identity["start"] = _name(start) if start else None
     with runs.open_run(identity) as record:
         if not record.finished:
