@@ -99,10 +99,10 @@ def words(settings):
 
 
 @cache
-def code_of(recipe, settings):
+def code_of(recipe, network=None):
     from udalib import recipes
 
-    return recipes.code_version(recipe, recipes.settings(recipe, PROFILE, **words(settings)))
+    return recipes.code_version(recipe, recipes.settings(recipe, PROFILE, **({"network": network} if network else {})))
 
 
 rule run:
@@ -113,7 +113,7 @@ rule run:
     output:
         RECORD,
     params:
-        code=lambda wildcards: code_of(wildcards.recipe, wildcards.settings),
+        code=lambda wildcards: code_of(wildcards.recipe, words(wildcards.settings).get("network")),
         settings=lambda wildcards: wildcards.settings.replace(",", " --set ", 1).replace(",", " "),
     threads: workflow.cores
     resources:

@@ -162,6 +162,7 @@ LABELS = {
     "class_share": [0.7, 0.1, 0.2, 0.0],
     "class_precision": [0.9, 0.6, 0.3, None],
     "class_recall": [0.5, 0.1, 0.2, 0.0],
+    "class_iou": [0.4, 0.1, 0.1, None],
     "coverage": 0.4,
     "precision": 0.8,
     "recall": 0.3,

@@ -554,7 +554,7 @@ LEDGERS = {
             ),
             Claim(
                 "S4",
-                "At the very same share of labelled pixels, labels that passed the gate are more often right than "
+                "At the same share of labelled pixels, labels that passed the gate are more often right than "
                 "labels without it (on labels alone).",
                 "Shen et al., Regularizing Proxies with Multi-Adversarial Training, Section 2.3 (an argument without "
                 "figures)",

@@ -727,8 +727,8 @@ TABLES = {
             totals=("coverage", "precision", "recall", "class precision", "class recall", "label mIoU"),
             note="One aligned network predicts, and the truth judges the labels; nothing is trained on them. p1 is the "
             "share of the coarse cells that the discriminators let pass, p2 that of each class among their pixels; p1 "
-            "of 1 is no gate. No gate, share of ...: class-balanced labels of the very share that this gate labelled, "
-            "which is not quite p1 times p2. Label mIoU is over the labelled pixels alone.",
+            "of 1 is no gate. No gate, share of ...: class-balanced labels of the share that this gate labelled, which "
+            "is not quite p1 times p2. Label mIoU is over the labelled pixels alone.",
         ),
         Table(
             name="label_study",

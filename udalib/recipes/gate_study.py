@@ -18,6 +18,8 @@ GRID = (
     *((0.5, 1.0), (1.0, 1.0)),
 )
 
+TRIES, CLOSE = 6, 0.005  # to meet the share of a gate within 0.5 % of it
+
 
 @dataclass(frozen=True)
 class GateStudy(Optimisation):
@@ -40,8 +42,8 @@ class GateStudy(Optimisation):
 def gate_study(x: Experiment, s: GateStudy) -> None:
     """Quality of gated labels over p1 and p2, and of ungated labels of the same share, on the same predictions.
 
-    The pixels that pass a gate of p1 are about p1 of all, as its threshold is read from coarse cells; so the ungated
-    rival of each gate is class-balanced at the share that the gate really labelled.
+    What a gate labels is about p1 times p2: t1 is read from coarse cells, and the largest quotient labels pixels that
+    their own class would not. So the ungated rival of each gate is class-balanced at the share it really labelled.
     """
     net = x.start_network()
     judge = confidence_of(x.start, net)
@@ -60,9 +62,24 @@ def gate_study(x: Experiment, s: GateStudy) -> None:
             gated = torch.cat([gate.label(probs, confidence).cpu() for probs, confidence, _ in predictions])
             selections = {True: gated}
             if keep < 1:
-                rival = select.ClassBalanced((gated != IGNORE).float().mean().item()).fit(predictions)
-                selections[False] = torch.cat([rival.label(probs).cpu() for probs, *_ in predictions])
+                selections[False] = _class_balanced(predictions, _share(gated))
             for passed, labels in selections.items():
                 facts = {"keep": keep, "portion": portion, "gated": passed, "predicted_share": shares.tolist()}
                 study.append({**facts, **quality_of(labels, truth, len(x.bench.classes))})
         x.finish_round(net, number, study=study)
+
+
+def _class_balanced(predictions: list[tuple], wanted: float) -> torch.Tensor:
+    """Ungated class-balanced labels [N, H, W] of about this share of the pixels."""
+    portion = wanted
+    for _ in range(TRIES):
+        selector = select.ClassBalanced(min(portion, 1.0)).fit(predictions)
+        labels = torch.cat([selector.label(probs).cpu() for probs, *_ in predictions])
+        if abs(_share(labels) / wanted - 1) < CLOSE:
+            break
+        portion *= wanted / _share(labels)
+    return labels
+
+
+def _share(labels: torch.Tensor) -> float:
+    return (labels != IGNORE).float().mean().item()
