@@ -14,7 +14,14 @@ CHOSEN = str(config.get("tables", "self_training")).split()
 CHOSEN = list(TABLES) if CHOSEN == ["all"] else [find(name).name for name in CHOSEN]
 
 # A notebook is executed with the tables it shows, so that the default stays a matter of minutes.
-SHOWN = {"03_class_balancing": ["class_balance"], "04_spatial_priors": ["class_balance", "label_study"]}
+SHOWN = {
+    "03_class_balancing": ["class_balance"],
+    "04_spatial_priors": ["class_balance", "label_study"],
+    "05_curriculum": ["curriculum"],
+    "06_alignment": ["alignment"],
+    "08_multi_level": ["multi_level", "window_study"],
+    "09_instance_adaptive": ["instance_adaptive", "instance_study"],
+}
 NOTEBOOKS = [
     name
     for name in glob_wildcards("notebooks/{name,[0-9]+_[a-z_]+}.ipynb").name

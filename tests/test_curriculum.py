@@ -1,12 +1,15 @@
 """The recipe of Chitta et al.; its masks, schedules and penalty are tested in test_curriculum_parts.py."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from udalib import recipes, train
 from udalib.data import Batch
+from udalib.labels import CITYSCAPES
 from udalib.models import Output
-from udalib.recipes.curriculum import agreement_quality, borders
+from udalib.recipes.curriculum import Curriculum, _class_weights, agreement_quality, borders
 
 
 def silent(text):
@@ -52,11 +55,22 @@ def test_every_reading_of_the_paper_runs(settings):
 
 
 def test_the_encoder_can_start_from_another_recipe():
-    result = run(start="source", lr=0.0, penalty=0.0)
+    result = run(lr=0.0, penalty=0.0)
+    assert not run(start="").record["start"]
     before = train.load(recipes.run("source", profile="smoke", seed=0, report=silent).weights())
     after = train.load(result.weights())
     assert torch.equal(before["stage3.0.first.0.weight"], after["stage3.0.first.0.weight"])
     assert result.record["start"].startswith("source-")
+
+
+def test_as_many_classes_count_twice_as_in_the_paper():
+    bench = SimpleNamespace(source=None, classes=CITYSCAPES)
+    by_share = torch.arange(19.0) + 1  # the first class is the most frequent, the last the rarest
+    x = SimpleNamespace(bench=bench, device="cpu", class_weights=lambda domain, exponent: by_share**exponent)
+    source, paper = (_class_weights(x, Curriculum(weights=name)).tolist() for name in ("source", "paper"))
+    assert source == [1.0] * 13 + [2.0] * 6
+    assert sum(paper) == sum(source) and paper[CITYSCAPES.index("rider")] == 2
+    assert _class_weights(x, Curriculum(weights="none")) is None
 
 
 def test_unusable_settings_are_refused():

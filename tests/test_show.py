@@ -20,6 +20,7 @@ LABEL[:4], LABEL[-2:] = CITYSCAPES.index("sky"), IGNORE
 CHARTS = {
     "class_bars": lambda: show.class_bars({"source-only": RNG.random(C), "ST": [None, *RNG.random(C - 1)]}),
     "class_shares": lambda: show.class_shares({"game": [1 / C] * C, "city": [1 / C] * C}),
+    "class_differences": lambda: show.class_differences({"one": [1.0] * C, "two": [-2.0] * C}, range(C), "Gains"),
     "confusion": lambda: show.confusion(np.eye(C)),
     "class_heat": lambda: show.class_heat({"round 1": [0.5] * C}, "Precision", "right"),
     "curves": lambda: show.curves({"source": [(50, 1.2), (100, 0.8)]}),
@@ -55,6 +56,18 @@ def test_bars_are_the_figures_and_absent_classes_have_none():
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights[:C] == [50] * C and np.isnan(heights[C]) and heights[C + 1 :] == [25] * (C - 1)
     assert legend_of(figure) == ["one (mean 50.0)", "two (mean 25.0)"]
+
+
+def test_differences_stand_in_the_order_asked_for():
+    figure = show.class_differences({"one": [*range(C)]}, [3, 0], "Gains")
+    assert [bar.get_height() for bar in figure.axes[0].patches] == [3, 0]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [CITYSCAPES.names[3], CITYSCAPES.names[0]]
+
+
+def test_a_round_without_labels_has_no_precision():
+    entries = [{"round": 1, "miou": 0.5, "labels": {"coverage": 0.0, "precision": None}}]
+    lines = [ax.lines[0].get_ydata() for ax in show.rounds({"IAST": entries}).axes]
+    assert [line[0] for line in lines[:2]] == [50, 0] and np.isnan(lines[2][0])
 
 
 def test_confusion_is_in_shares_of_the_rows():
@@ -271,6 +284,116 @@ def test_curriculum_view_keeps_what_the_decoders_agree_on(two_decoders):
 def test_curriculum_explorer_redraws(two_decoders, name, value):
     two_decoders[2][1] = 255 - two_decoders[2][0]
     box = widgets.curriculum_explorer(*two_decoders)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
+@pytest.fixture
+def aligned(scene):
+    """Two networks, one sure and one in doubt about road and sky, and a discriminator that is sure or undecided."""
+    sure = torch.zeros(2, C, H, W)
+    sure[:, 0] = 1.0
+    doubt = torch.zeros(2, C, H, W)
+    doubt[:, [0, CITYSCAPES.index("sky")]] = 0.5
+    scores = {
+        "before": torch.zeros(2, 1, 1, 2),
+        "after": torch.tensor([50.0, -50.0]).view(1, 1, 1, 2).repeat(2, 1, 1, 1),
+    }
+    return {"before": doubt, "after": sure}, scores, scene[2]
+
+
+def test_alignment_view_shows_doubt_and_what_the_discriminator_says(aligned):
+    before, after = (widgets.alignment_view(*aligned, network=name, focus="sky") for name in ("before", "after"))
+    entropy, information = np.log(2) / np.log(C), 0.5 * np.log(2) / np.log(C)
+    assert notes_of(before)[1:] == [
+        "before",
+        f"mean {entropy:.3f}",
+        f"mean {information:.4f}",
+        "mean 0.50",
+    ]
+    assert notes_of(after)[2:4] == ["mean 0.000", "mean 0.0000"]
+    places = after.axes[4].images[0].get_array()
+    assert places.shape == (H, W) and (places[:, : W // 2] == 1).all() and places[:, W // 2 :].max() < 1e-6
+    assert before.axes[3].images[0].get_array().max() == pytest.approx(0.5 * np.log(2) * np.e)
+
+
+def test_alignment_view_refuses_unknown_names(aligned):
+    with pytest.raises(ValueError, match="no network 'other' with probabilities and scores; choose one of: before, a"):
+        widgets.alignment_view(*aligned, network="other", focus="sky")
+    with pytest.raises(ValueError, match="tram"):
+        widgets.alignment_view(*aligned, network="after", focus="tram")
+
+
+@pytest.mark.parametrize("name, value", [("network", "after"), ("class", "sky"), ("image", 1)])
+def test_alignment_explorer_redraws(aligned, name, value):
+    aligned[2][1] = 255 - aligned[2][0]
+    box = widgets.alignment_explorer(*aligned)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
+@pytest.fixture
+def few_windows(scene):
+    """Averages of one and of two windows of half the width: the second one lies on the right and says sky."""
+    corners = torch.tensor([[[0, 0], [0, W // 2]]]).expand(2, 2, 2)
+    averages = {count: torch.zeros(2, C, H, W) for count in (1, 2)}
+    for probs in averages.values():
+        probs[:, 0, :, : W // 2] = 0.9
+        probs[:, 1, :, : W // 2] = 0.1
+    averages[2][:, 10, :, W // 2 :] = 1.0
+    return averages, corners, (H, W // 2), scene[1], scene[2]
+
+
+def test_window_view_shows_what_the_windows_see(few_windows):
+    one, two = (widgets.window_view(*few_windows, count=count) for count in (1, 2))
+    assert notes_of(one)[:2] == ["1 drawn", "0 to 1"] and notes_of(two)[:2] == ["2 drawn", "1 to 1"]
+    assert notes_of(one)[2].startswith("50.0% labelled") and notes_of(two)[2].startswith("100.0% labelled")
+    assert [len(fig.axes[0].patches) for fig in (one, two)] == [1, 2]
+    frame = two.axes[0].patches[1]
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((W // 2 - 0.5, -0.5), W // 2, H)
+    assert tuple(one.axes[2].images[0].get_array()[0, -1]) == (0, 0, 0), "black: no window has seen it"
+    averages, corners, size, _, images = few_windows
+    assert notes_of(widgets.window_view(averages, corners, size, None, images, count=1))[2] == "50.0% labelled"
+    with pytest.raises(ValueError, match="no average of 7 windows; choose one of: 1, 2"):
+        widgets.window_view(*few_windows, count=7)
+
+
+@pytest.mark.parametrize("name, value", [("windows", 2), ("image", 1)])
+def test_window_explorer_redraws(few_windows, name, value):
+    few_windows[4][1] = 255 - few_windows[4][0]
+    box = widgets.window_explorer(*few_windows)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
+def test_instance_view_keeps_what_its_moving_thresholds_leave(scene):
+    probs, truth, images = scene
+    confidences = select.class_confidences(probs)
+    selector = select.InstanceAdaptive(0.5, 0.0, 0.0)
+    kept = selector.label(probs)[1]
+    figure = widgets.instance_view(confidences, *scene, alpha=0.5, beta=0.0, gamma=0.0, index=1)
+    axes = {ax.get_label(): ax for ax in figure.axes}
+    assert axes["labels"].get_xlabel() == f"{(kept != 255).float().mean():.1%} labelled, 50.0% right"
+    assert (axes["labels"].images[0].get_array() == CITYSCAPES.colour(kept.numpy())).all()
+    assert axes["prediction"].get_xlabel() == "100.0% labelled, 50.0% right"
+    heights = [bar.get_height() for bar in axes["thresholds"].patches]
+    assert heights == pytest.approx(selector.thresholds.tolist())
+    shares = np.array([bar.get_height() for bar in axes["shares"].patches]).reshape(2, C)
+    assert shares[:, [0, 10]] == pytest.approx(50) and shares.sum() == pytest.approx(200)
+    unjudged = widgets.instance_view(confidences, probs, None, images, beta=1.0)
+    assert unjudged.axes[2].get_xlabel() == f"{(probs.amax(1)[0] > 0.9).float().mean():.1%} labelled"
+    with pytest.raises(ValueError, match="beta is 2"):
+        widgets.instance_view(confidences, *scene, beta=2)
+
+
+@pytest.mark.parametrize("name, value", [("alpha", 0.9), ("beta", 1.0), ("gamma", 0.0), ("image", 1)])
+def test_instance_explorer_redraws(scene, name, value):
+    scene[2][1] = 255 - scene[2][0]
+    box = widgets.instance_explorer(*scene)
+    controls_of(box)["beta"].value = 0.0  # by the image alone: else two images hardly move a threshold
     before = picture_of(box)
     controls_of(box)[name].value = value
     assert (before != picture_of(box)).any()

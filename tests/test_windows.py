@@ -280,12 +280,12 @@ def test_pixels_in_no_window_are_never_labelled(selector):
     assert (labels[probs.amax(dim=1) == 0] == IGNORE).all() and (labels != IGNORE).any()
 
 
+@pytest.mark.parametrize("prior", [None, select.SpatialPrior(torch.ones(3, 20, 30))], ids=["no prior", "flat prior"])
 @pytest.mark.parametrize("selector", [select.SelfTraining, select.ClassBalanced])
-def test_a_flat_prior_keeps_pixels_in_no_window_out_of_the_thresholds(selector):
-    flat = select.SpatialPrior(torch.ones(3, 20, 30))
+def test_pixels_in_no_window_are_kept_out_of_the_thresholds(selector, prior):
     ((probs, _),) = predict.windows(Local(), [as_batch(photos(3, (20, 30)))], 3, size=(8, 8), generator=seeded(0))
     inside = probs.movedim(1, -1)[probs.amax(dim=1) > 0].T[None, :, None]  # one row of the other pixels
-    fitted, wanted = selector(0.3, flat).fit([(probs,)]), selector(0.3).fit([(inside,)])
+    fitted, wanted = selector(0.3, prior).fit([(probs,)]), selector(0.3).fit([(inside,)])
     assert torch.equal(torch.as_tensor(fitted.thresholds), torch.as_tensor(wanted.thresholds))
     assert torch.equal(fitted.shares, wanted.shares)
 

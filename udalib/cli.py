@@ -9,7 +9,7 @@ import ast
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,23 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
     run.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
     run.add_argument("--record", type=Path, metavar="FILE", help="also write the run's record there")
+
+    evaluate = _verb(verbs, "evaluate", _evaluate, "score a trained network on a benchmark's validation set")
+    evaluate.add_argument("checkpoint", type=Path, help="round<number>.pt of a run, or a released checkpoint")
+    evaluate.add_argument("--benchmark", default="game-city", help="default: %(default)s")
+    evaluate.add_argument(
+        "--released", metavar="FORM", help="whose checkpoint it is, if not a run's: adaptsegnet, advent, crst or iast"
+    )
+    evaluate.add_argument("--branches", type=int, help="of a released ASPP, in place of its authors': 2 or 4")
+    evaluate.add_argument("--height", type=int, help="of the image a released network sees, in place of its authors'")
+    evaluate.add_argument("--scales", type=float, nargs="+", help="average over scales; default: 1, or the authors'")
+    evaluate.add_argument("--flip", action="store_true", help="average with mirror images")
+    evaluate.add_argument("--batch-size", type=int, default=1, help="default: %(default)s")
+    evaluate.add_argument("--profile", default="quick", help="default: %(default)s")
+    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument("--fold", type=int, help="of a benchmark in folds; default: all of its images")
+    evaluate.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
+    evaluate.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
 
     notebook = _verb(verbs, "notebook", _notebook, "run a notebook without a browser")
     notebook.add_argument("name", help="such as 02_self_training, or the file's path")
@@ -127,6 +144,55 @@ def _copy_record(record: dict[str, Any], path: Path) -> None:
         runs.write_atomically(path, json.dumps(record, indent=1))
     except OSError as error:
         raise ValueError(f"The record can't be written to {path} ({error.strerror}); choose another file.") from error
+
+
+def _evaluate(options: Namespace) -> int:
+    from udalib import data, evaluation, models
+    from udalib.device import pick
+    from udalib.recipes.experiment import scores_of
+
+    device, form = pick(options.device), options.released
+    if form is None and (options.branches or options.height):
+        raise ValueError("--branches and --height are for released networks; say whose it is with --released.")
+    scales = tuple(options.scales or (models.find_form(form).test_scales if form else (1.0,)))
+    bench = data.benchmark(
+        options.benchmark, options.profile, options.seed, options.root, fold=options.fold, progress=_count("rendered")
+    )
+    if form:
+        net = evaluation.released(options.checkpoint, form, options.branches, options.height)
+    else:
+        net = evaluation.network_of_run(options.checkpoint, bench.classes)
+    height, width = bench.val[0].image.shape[-2:]
+    print(f"network: {options.checkpoint}{f', released, {form}' if form else ''}, {net.num_classes} classes")
+    print(f"data: {bench.name}, validation set, {len(bench.val)} images of {height}x{width}")
+    seen = f", network sees a height of {net.height}" if form and net.height else ""
+    print(f"test: scales {', '.join(f'{scale:g}' for scale in scales)}, mirror images: {_yes(options.flip)}{seen}")
+    matrix = evaluation.confusion(
+        net.to(device), bench, options.flip, scales, options.batch_size, progress=_count("scored")
+    )
+    scores, names = scores_of(matrix), (matrix.merge.target if matrix.merge else bench.classes).names
+    for name, iou in zip(names, scores["iou"], strict=True):
+        print(f"  {name:<15} {'absent' if iou is None else f'{100 * iou:.1f}'}")
+    for which in ("16", "13"):
+        if f"miou{which}" in scores:
+            print(f"mIoU over the {which} classes of SYNTHIA: {100 * scores[f'miou{which}']:.1f} %")
+    print(
+        f"mIoU {100 * scores['miou']:.1f} % over {scores['present']} classes, "
+        f"pixel accuracy {100 * scores['pixel_accuracy']:.1f} %"
+    )
+    return 0
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _count(verb: str) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == total or done % 100 == 0:
+            print(f"{verb} {done}/{total} images", file=sys.stderr)
+
+    return progress
 
 
 def _notebook(options: Namespace) -> int:

@@ -17,7 +17,7 @@ import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import ArrayLike
 from PIL import Image as Picture
 
@@ -172,6 +172,14 @@ def mistakes(label: ArrayLike, truth: ArrayLike) -> np.ndarray:
     return picture
 
 
+def frames(ax: Axes, corners: ArrayLike, size: tuple[int, int]) -> None:
+    """Outline windows on the picture of an axis. corners: (top, left) [K,2]; size: (height, width); all in pixels."""
+    for number, (top, left) in enumerate(np.asarray(corners).tolist()):
+        colour = PALETTE[number % len(PALETTE)]
+        # An axis counts from the middle of the first pixel.
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), size[1], size[0], fill=False, edgecolor=colour, linewidth=1.2))
+
+
 @styled
 def legend(classes: ClassSet = CITYSCAPES) -> Figure:
     """The colour of every class."""
@@ -278,6 +286,28 @@ def class_shares(domains: Mapping[str, Sequence[float]], classes: ClassSet = CIT
     fig, ax = _bars({name: 100 * np.array(shares, float) for name, shares in domains.items()}, classes)
     ax.set(title="Pixels per class", ylabel="share of pixels [%]", yscale="log")
     ax.yaxis.set_major_formatter("{x:g}")
+    return fig
+
+
+@styled
+def class_differences(
+    rows: Mapping[str, Sequence[float]], order: Sequence[int], title: str, classes: ClassSet = CITYSCAPES
+) -> Figure:
+    """Differences in IoU, in points, with a group of bars per class.
+
+    rows: a difference per class, in the order of `classes`, NaN for none. order: the classes from left to right, from
+    frequent to rare.
+    """
+    fig = Figure(figsize=(WIDTH, 3.4))
+    ax = fig.subplots()
+    width = 0.8 / len(rows)
+    for i, (name, values) in enumerate(rows.items()):
+        places = np.arange(len(order)) + (i - (len(rows) - 1) / 2) * width
+        ax.bar(places, np.asarray(values, float)[list(order)], width, label=name, color=PALETTE[i])
+    ax.axhline(0, color="0.3", linewidth=1)
+    ax.set_xticks(range(len(order)), [classes.names[c] for c in order], rotation=40, ha="right", rotation_mode="anchor")
+    ax.set(title=title, xlabel="class, from frequent to rare", ylabel="difference in IoU [points]")
+    ax.legend()
     return fig
 
 
@@ -401,7 +431,8 @@ def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     for ax, (title, value) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for (name, entries), colour in zip(runs.items(), PALETTE, strict=False):
             told = [entry for entry in entries if title == "mIoU" or "labels" in entry]
-            xs, ys = [entry["round"] for entry in told], [100 * value(entry) for entry in told]
+            xs = [entry["round"] for entry in told]
+            ys = 100 * np.array([value(entry) for entry in told], float)  # None, where there is no label, becomes NaN
             ax.plot(xs, ys, "o-", color=colour, label=name)
         ax.set(title=title, xlabel="round", ylabel=f"{'mIoU' if title == 'mIoU' else 'share of pixels'} [%]")
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -487,10 +487,11 @@ TABLES = {
                 ),
                 *_paper(CHITTA_GTA5, "game-city", "ResNet-18 + PPM (paper)", "oracle"),
             ),
-            note="Source-only, AdaBN and the oracle have one decoder. The row of two sees the source alone: it "
-            "is the control of the rows below it, each of which adds something to the row above. The weights of the "
-            "loss are those of the source's class shares, which need no target label; the paper doubled those of six "
-            "classes that it chose on the labels of its validation set.",
+            note="Source-only, AdaBN and the oracle have one decoder. The others have two, untrained at first, on the "
+            "encoder of source-only. The first of them sees the source alone: it is the control of the rows below it, "
+            "each of which adds something to the row above. The weighted loss counts the six classes twice that are "
+            "rarest in the source, which needs no target label; the paper's six were chosen on the labels of its "
+            "validation set.",
         ),
         Table(
             name="agreement",

@@ -3,15 +3,17 @@
 Beside each widget is a plain function that draws its figure for given values, for readers without a kernel.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import ipywidgets
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from udalib import select, show
+from udalib import select, show, train
 from udalib.labels import CITYSCAPES, IGNORE, ClassSet
 from udalib.models.parts import resize
 
@@ -209,6 +211,176 @@ def curriculum_explorer(
     )
 
 
+def alignment_view(
+    probs: Mapping[str, Tensor],
+    scores: Mapping[str, Tensor],
+    images: Tensor,
+    network: str,
+    focus: str,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+) -> show.Figure:
+    """What one network says of an image, and what a discriminator makes of it.
+
+    probs: softmax of each network, [B,C,H,W] by its name. scores: vanilla scores of the discriminator that looks at
+    it, [B,1,h,w] by the same names; their sigmoid is the probability of source. images: uint8 [B,3,H,W].
+    network, focus, index: the network, the class whose self-information is shown, and the image.
+
+    Raises ValueError for a network without probabilities or scores, and for an unknown class.
+    """
+    if network not in probs or network not in scores:
+        choices = ", ".join(name for name in probs if name in scores)
+        raise ValueError(f"There is no network {network!r} with probabilities and scores; choose one of: {choices}.")
+    shown = probs[network][[index]]
+    entropy = train.normalised_entropy(shown)[0]
+    information = train.weighted_self_information(shown)[0, classes.index(focus)]
+    highest = 1 / (math.e * math.log(shown.shape[1]))  # at a probability of 1 / e
+    source = scores[network][[index]].float().sigmoid()
+    places = F.interpolate(source, images.shape[-2:])[0, 0]  # nearest: a score has no finer grain
+    notes = ["", network, f"mean {entropy.mean():.3f}", f"mean {information.mean():.4f}", f"mean {source.mean():.2f}"]
+    return show.image_grid(
+        [[images[index], shown[0].argmax(dim=0).to(torch.uint8), entropy, information / highest, places]],
+        ["input", "prediction", "entropy", f"information: {focus}", "taken for source"],
+        notes=[notes],
+        classes=classes,
+    )
+
+
+def alignment_explorer(
+    probs: Mapping[str, Tensor], scores: Mapping[str, Tensor], images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`alignment_view` with menus of networks and classes, and a slider for the image."""
+    return _live(
+        partial(alignment_view, probs, scores, images, classes=classes),
+        network=ipywidgets.Dropdown(description="network", options=list(probs)),
+        focus=ipywidgets.Dropdown(description="class", options=classes.names),
+        index=_steps("image", range(len(images))),
+    )
+
+
+def window_view(
+    averages: Mapping[int, Tensor],
+    corners: Tensor,
+    size: tuple[int, int],
+    truth: Tensor | None,
+    images: Tensor,
+    count: int,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+    portion: float = 0.2,
+) -> show.Figure:
+    """What the first `count` windows make of one image: their places, windows per pixel, prediction, CBST labels.
+
+    averages: for each number of windows, the mean prediction [B,C,H,W], 0 where no window lies. corners: of the
+    windows, (top, left), [B,K,2] with K at least `count`; size: their height and width. truth: [B,H,W] or None. images:
+    uint8 [B,3,H,W]. index: the image to show; thresholds of the labels are those of all B images.
+
+    Raises ValueError for a count without an average.
+    """
+    if count not in averages:
+        raise ValueError(f"There is no average of {count} windows; choose one of: {', '.join(map(str, averages))}.")
+    probs, places = averages[count], corners[index, :count]
+    times = torch.zeros(images.shape[-2:])
+    for top, left in places.tolist():
+        times[top : top + size[0], left : left + size[1]] += 1
+    prediction = torch.where(times > 0, probs[index].argmax(dim=0), IGNORE)
+    kept = select.ClassBalanced(portion).fit([(probs,)]).label(probs)[index]
+    judge = None if truth is None else truth[index]
+    spread = f"{times.min():.0f} to {times.max():.0f}"
+    fig = show.image_grid(
+        [[images[index], times / times.max(), prediction, kept]],
+        ["windows", "windows per pixel", "averaged prediction", f"labels at {portion:.0%}"],
+        notes=[[f"{count} drawn", spread, _kept(prediction, judge), _kept(kept, judge)]],
+        classes=classes,
+    )
+    show.frames(fig.axes[0], places, size)
+    return fig
+
+
+def window_explorer(
+    averages: Mapping[int, Tensor],
+    corners: Tensor,
+    size: tuple[int, int],
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+) -> ipywidgets.VBox:
+    """`window_view` with a slider for the number of windows and one for the image."""
+    return _live(
+        partial(window_view, averages, corners, size, truth, images, classes=classes),
+        count=ipywidgets.SelectionSlider(options=list(averages), description="windows", continuous_update=False),
+        index=_steps("image", range(len(images))),
+    )
+
+
+def instance_view(
+    confidences: Sequence[Sequence[np.ndarray]],
+    probs: Tensor,
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+    alpha: float = 0.2,
+    beta: float = 0.9,
+    gamma: float = 8.0,
+    index: int = 0,
+) -> show.Figure:
+    """What thresholds that follow the images (IAST) keep of one of them: labels, thresholds, shares of its classes.
+
+    confidences: `select.class_confidences` of all B images in their order, passed in because they take longer than
+    the rest. probs, truth, images: as for `threshold_view`. index: the image to show; the thresholds are those that
+    label it, after all images before it.
+
+    Raises ValueError for parameters that `select.InstanceAdaptive` refuses.
+    """
+    selector = select.InstanceAdaptive(alpha, beta, gamma)
+    thresholds = selector.update(confidences)
+    labels = selector.label_with(probs[[index]], thresholds[[index]])[0]
+    judge = None if truth is None else truth[index]
+    kept = np.array(
+        [
+            [(values > bound).sum() for values, bound in zip(image, row, strict=True)]
+            for image, row in zip(confidences, thresholds.numpy(), strict=True)
+        ]
+    )
+    counts = np.array([[len(values) for values in image] for image in confidences])
+    shares = {"this image": kept[index] / counts[index].clip(1), "all images": kept.sum(0) / counts.sum(0).clip(1)}
+    maps = {"prediction": probs[index].argmax(dim=0).to(torch.uint8), "labels": labels}
+    pictures = {"input": images[index].movedim(0, -1).numpy()}
+    pictures |= {name: classes.colour(found.numpy()) for name, found in maps.items()}
+
+    fig = show.Figure(figsize=(show.WIDTH, 6.4), layout="constrained")
+    axes = fig.subplot_mosaic([list(pictures), ["thresholds"] * 3, ["shares"] * 3])
+    for name, picture in pictures.items():
+        axes[name].imshow(picture)
+        axes[name].set(title=name, xticks=[], yticks=[], xlabel=_kept(maps[name], judge) if name in maps else "")
+    places = np.arange(len(classes))
+    axes["thresholds"].bar(places, thresholds[index].numpy(), 0.6, color=show.PALETTE[2])
+    axes["thresholds"].set(ylabel="threshold", xticks=[], xlim=(-0.6, len(classes) - 0.4), ylim=(0, 1))
+    for number, (name, share) in enumerate(shares.items()):
+        bars = places + 0.36 * (number - 0.5)
+        axes["shares"].bar(bars, 100 * share, 0.36, color=show.PALETTE[number], label=name)
+    axes["shares"].set(ylabel="kept, of the class [%]", xlim=(-0.6, len(classes) - 0.4))
+    axes["shares"].set_ylim(bottom=0)
+    axes["shares"].set_xticks(places, classes.names, rotation=40, ha="right", rotation_mode="anchor")
+    axes["shares"].legend(
+        ncols=2, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, borderpad=0, fontsize="small"
+    )
+    return fig
+
+
+def instance_explorer(
+    probs: Tensor, truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`instance_view` with sliders for alpha, beta and gamma, and one for the image."""
+    return _live(
+        partial(instance_view, select.class_confidences(probs), probs, truth, images, classes),
+        alpha=_slider("alpha", 0.2, low=0.01),
+        beta=_slider("beta", 0.9),
+        gamma=_slider("gamma", 8.0, step=0.5, high=16.0),
+        index=_steps("image", range(len(images))),
+    )
+
+
 Render = Callable[[float, float, float], np.ndarray]
 
 
@@ -230,10 +402,10 @@ def domain_mixer(render: Render) -> ipywidgets.VBox:
 # Controls -----------------------------------------------------------------------------------------------
 
 
-def _slider(name: str, value: float, low: float = 0.0, step: float = 0.01) -> ipywidgets.FloatSlider:
+def _slider(name: str, value: float, low: float = 0.0, step: float = 0.01, high: float = 1.0) -> ipywidgets.FloatSlider:
     # Redrawn on release: while it moves, redrawing would lag behind the hand.
     return ipywidgets.FloatSlider(
-        value, min=low, max=1.0, step=step, description=name, readout_format=".2f", continuous_update=False
+        value, min=low, max=high, step=step, description=name, readout_format=".2f", continuous_update=False
     )
 
 

@@ -940,7 +940,7 @@ if tilted(maps, 0) is not None:
 # | blind labels | the most frequent class of each place, without looking at the image |
 # | multi-scale testing | the average of predictions over resized and mirrored copies of an image |
 #
-# **Next:** 05, the dual-decoder curriculum (planned). Place was a witness that never looks. The next one looks at the same
+# **Next:** [05, two decoders](05_curriculum.ipynb). Place was a witness that never looks. The next one looks at the same
 # picture with a decoder of its own, and the labels are taken where the two agree.
 
 # %%

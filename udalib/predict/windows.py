@@ -57,8 +57,8 @@ def windows(
     Every window is predicted as an image of its own. A pixel's distribution is the mean over the windows that
     contain it; in the paper nothing else is averaged, and a pixel in no window is undefined. Such a pixel is 0 in
     all classes here: no selection labels it, and `probs.amax(dim=1) == 0` finds it. ST and CBST leave it out of
-    their thresholds where they have a prior, be it a flat one; without one it counts as class 0 with confidence 0.
-    `coverage` of the stream is the share of the other pixels.
+    their thresholds; the "official" variant of CBST alone counts it, as class 0 with confidence 0. `coverage` of the
+    stream is the share of the other pixels.
 
     batches: tuples that start with images [B,3,H,W] in 0..255 and end with names, such as `data.Batch`.
     count: windows per image, 50 in the paper. size: their height and width in pixels, (512, 512) in the paper on

@@ -19,6 +19,7 @@ from udalib.recipes import (
     label_study,
     multi_adversarial,
     multi_level,
+    paper,
     self_training,
 )
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
@@ -75,10 +76,15 @@ def find(name: str) -> Recipe:
 def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisation:
     """The settings of a recipe under a profile, with some of them overridden.
 
+    profile: one of `data.PROFILES`, or "paper" or "paper-released": see `recipes.paper`.
+
     Raises ValueError for unknown names and for values of another type than the default's.
     """
     recipe = find(name)
-    data.find_profile(profile)
+    if profile in paper.PROFILES:
+        of_profile = paper.settings(name, profile)
+    else:
+        of_profile = recipe.profiles.get(data.find_profile(profile).name, {})
     fields = {field.name: field for field in dataclasses.fields(recipe.settings)}
     for key, value in overrides.items():
         if key not in fields:
@@ -87,7 +93,7 @@ def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisatio
             raise ValueError(
                 f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {fields[key].default!r}."
             )
-    return recipe.settings(**{**recipe.profiles.get(profile, {}), **overrides})
+    return recipe.settings(**{**of_profile, **overrides})
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -32,15 +32,15 @@ class Aligned(Optimisation):
     """start: the recipe whose network is aligned.
 
     steps: of the training. lr, optimiser, schedule, batch_size: ours, as for the other recipes that train on; the
-        papers take SGD with 2.5e-4, poly, and one image of each domain. weight: of the loss on the target, 0.001 in
-        the papers.
+        papers take SGD with 2.5e-4, poly, and one image of each domain. weight: of the loss on the target. On
+        game-dashcam (seed 100) the papers' 0.001 gave AdaptSegNet a mean IoU of 40.5, 0.01 gave 42.4, and MinEnt 40.4.
     """
 
     start: str = "source"
     steps: int = 1000
     lr: float = 1.5e-4
     schedule: str = "constant"
-    weight: float = 0.001
+    weight: float = 0.01
 
 
 @dataclass(frozen=True)

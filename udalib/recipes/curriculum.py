@@ -31,8 +31,9 @@ REPORTED = 200  # target images on which agreement is held against the truth
 class Curriculum(Optimisation):
     """Values are the paper's, or as said. The ablation of its Table 1 adds one of the first three switches at a time.
 
-    weights: of the loss. "paper" weighs wall, fence, pole, traffic light, traffic sign and rider twice, a choice made
-        with the labels of the validation set; "source" needs none: shares of the source labels ** -class_weight.
+    weights: of the loss. "paper" counts wall, fence, pole, traffic light, traffic sign and rider twice, a choice made
+        with the labels of the validation set. "source" needs none: it counts as many classes twice, those that are
+        rarest in the source labels.
     easy_mining: target pixels count only where the decoders agree. hard_mining: source pixels on which they agree are
         dropped more and more.
     first_share, last_share, reading: the share of batches from the source, gamma; see `train.source_share`. ramp:
@@ -42,10 +43,12 @@ class Curriculum(Optimisation):
     normalise: what the sum over the pixels is divided by: those that were "kept", or "all" that have a label, so that
         the loss of a batch fades with them. Eq. 4 prints a sum.
     steps, epochs: of the training; an epoch is a number of steps, as the paper leaves its length open.
-    lr, optimiser, batch_size: ours, for a network that is trained from scratch; the paper takes SGD with 0.001, ten
-        times that for the decoders (encoder_lr: its share for the encoder, 0.1), and 12 images.
-    start: a recipe on the same benchmark whose network gives the encoder its weights, such as "source": a stand-in for
-        the paper's pre-training on ADE20k, on another task than here. Empty: from scratch.
+    lr, optimiser, batch_size: ours; the paper takes SGD with 0.01 and 12 images. encoder_lr: the encoder's share of lr.
+    start: a recipe on the same benchmark whose network gives the encoder its weights: a stand-in for the paper's
+        pre-training on ADE20k, on another task than here. Empty: from scratch.
+    On game-dashcam (seed 100) the whole method ended at a mean IoU of 1.1 from scratch, in 3000 steps at an lr of 5e-3,
+        and in 1500 steps from source-only's encoder at 24.0 with 5e-3 and at 32.7 with 1e-3; there easy =
+        "agree_and_correct" gave 35.1, but the paper's rule stays the default.
     """
 
     weights: str = "source"
@@ -62,11 +65,12 @@ class Curriculum(Optimisation):
     penalty: float = 0.01
     normalise: str = "kept"
     network: str = "mini_dual"
-    steps: int = 3000
+    steps: int = 1500
     epochs: int = 20
+    lr: float = 1e-3
     schedule: str = "poly_epochs"
-    encoder_lr: float = 1.0
-    start: str = ""
+    encoder_lr: float = 0.1
+    start: str = "source"
 
     def __post_init__(self):
         for field, table in (("weights", WEIGHTS), ("normalise", NORMALISE)):
@@ -88,7 +92,7 @@ class Curriculum(Optimisation):
         return train.source_share(epoch, self.first_share, self.last_share, self.ramp, self.reading)
 
 
-PROFILES = {"smoke": {"steps": 8, "epochs": 4, "ramp": 2.0, "batch_size": 2}, "full": {"steps": 12000}}
+PROFILES = {"smoke": {"steps": 8, "epochs": 4, "ramp": 2.0, "batch_size": 2}, "full": {"steps": 6000}}
 
 
 class Counted(nn.Module):
@@ -160,7 +164,10 @@ def both_decoders(output: models.Output, size: tuple[int, int]) -> Tensor:
 def _class_weights(x: Experiment, s: Curriculum) -> Tensor | None:
     if s.weights == "paper":
         return torch.tensor([2.0 if name in HEAVY else 1.0 for name in x.bench.classes.names], device=x.device)
-    return x.class_weights(x.bench.source, s.class_weight) if s.weights == "source" else None
+    if s.weights == "source":
+        by_rarity = x.class_weights(x.bench.source, 1).argsort(descending=True)
+        return torch.ones(len(by_rarity), device=x.device).index_fill(0, by_rarity[: len(HEAVY)], 2.0)
+    return None
 
 
 def _plans(s: Curriculum, net: nn.Module) -> dict[str, train.Plan]:

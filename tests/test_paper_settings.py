@@ -1,0 +1,50 @@
+"""The papers' own settings: that every value is a setting of its recipe, and what the tables mean."""
+
+import dataclasses
+import tomllib
+
+import pytest
+
+from udalib import models, recipes
+from udalib.recipes import paper
+
+VERSIONS = [(name, profile) for name in paper.recipes() for profile in paper.PROFILES]
+
+
+@pytest.mark.parametrize(("name", "profile"), VERSIONS)
+def test_every_value_is_a_setting_of_its_recipe(name, profile):
+    values = paper.settings(name, profile)
+    # As overrides they are checked for their names and types.
+    assert recipes.settings(name, "smoke", **values) == recipes.settings(name, profile, **values)
+    chosen = dataclasses.asdict(recipes.settings(name, profile))
+    assert {key: chosen[key] for key in values} == values
+    assert models.find(values["network"])
+    # What our mini network is trained with must not be taken over silently.
+    assert {"lr", "optimiser", "schedule", "batch_size", "crop", "scale", "jitter", "label_stride"} <= set(values)
+
+
+@pytest.mark.parametrize("name", paper.recipes())
+def test_a_file_says_what_it_leaves_out_and_nothing_twice(name):
+    text = (paper.FOLDER / f"{name}.toml").read_text()
+    content = tomllib.loads(text)
+    assert set(content) <= {"like", "printed", "released"} and "printed" in content
+    before = paper.settings(content["like"], "paper") if "like" in content else {}
+    again = [key for key, value in content["printed"].items() if key in before and before[key] == value]
+    again += [key for key, value in content.get("released", {}).items() if content["printed"].get(key) == value]
+    assert again == []
+    assert text.startswith("#") and ("like" in content or "Not settings yet" in text or "missing" in text)
+
+
+def test_released_changes_what_was_printed():
+    printed, released = (recipes.settings("cbst-sp", profile) for profile in paper.PROFILES)
+    assert (printed.portion, printed.rounds, printed.variant, printed.mining) == (0.20, 3, "paper", "paper")
+    assert (released.portion, released.rounds, released.variant, released.mining) == (0.15, 6, "official", "official")
+    assert printed.test_scales == released.test_scales == (0.5, 0.75, 1.0) and released.kernel == 70 / 1024
+    iast = recipes.settings("iast", "paper-released")
+    rates = [round(iast.lr * iast.lr_factor**number, 6) for number in range(3)]
+    assert rates == [3e-5, 2.4e-5, 2e-5] or rates == [3e-5, 2.5e-5, 2e-5]
+
+
+def test_a_recipe_of_no_paper_says_so():
+    with pytest.raises(ValueError, match="'adabn' has no profile 'paper', since it is of no paper.*cbst"):
+        recipes.settings("adabn", "paper")

@@ -1,0 +1,86 @@
+"""Scoring a trained network, a run's or one that its authors released, on a benchmark's validation set."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from udalib import data, labels, models, predict, recipes, runs, score
+
+# Scores a network of the 19 classes on truth in fewer of them.
+MERGES = {
+    labels.SYNTHIA16: labels.Merge(labels.CITYSCAPES, labels.SYNTHIA16, ()),
+    labels.CAMVID11: labels.CITYSCAPES_TO_CAMVID11,
+}
+
+
+def network_of_run(checkpoint: Path, classes: labels.ClassSet) -> nn.Module:
+    """The network in a file `round<n>.pt` of a run's folder, in evaluation mode on the CPU.
+
+    Raises ValueError where the file is no such file, and where the network was trained for other classes.
+    """
+    record_path, number = checkpoint.parent / "record.json", re.fullmatch(r"round(\d+)\.pt", checkpoint.name)
+    if number is None or not checkpoint.exists() or not record_path.exists():
+        raise ValueError(
+            f"{checkpoint} is not a network in a run's folder, round<number>.pt beside record.json; "
+            "for a released one say which form it has (--released)."
+        )
+    result = runs.Result(runs.read_record(record_path), record_path)
+    trained_for = result.record.get("classes")
+    if trained_for != list(classes.names):
+        raise ValueError(
+            f"{checkpoint} belongs to a run that is not finished, or was trained for other classes than "
+            f"{classes.name}; choose a benchmark with the classes of {result.record['benchmark']}."
+        )
+    return recipes.load_network(result, int(number[1]), "cpu")
+
+
+@torch.no_grad()
+def confusion(
+    net: nn.Module,
+    bench: data.Benchmark,
+    flip: bool = False,
+    scales: tuple[float, ...] = (1.0,),
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> score.ConfusionMatrix:
+    """The confusion matrix of `net` on the validation set of `bench`.
+
+    flip, scales: see `predict.whole`. batch_size: images predicted at once; their sizes must be equal. progress:
+        called with (images done, images in all).
+
+    A network of the 19 Cityscapes classes is also scored on benchmarks with the classes of SYNTHIA or CamVid: a
+    prediction of a class that they don't have is then wrong for its pixel, and a false positive of no class.
+
+    Raises ValueError where the network's classes can't be scored on the benchmark's.
+    """
+    outputs, classes = net.num_classes, bench.classes
+    to_outputs = torch.arange(256, dtype=torch.uint8)
+    if outputs == len(classes):
+        matrix = score.ConfusionMatrix(outputs, bench.merge)
+    elif outputs == len(labels.CITYSCAPES) and classes in MERGES:
+        matrix = score.ConfusionMatrix(outputs, MERGES[classes])
+        to_outputs[: len(classes)] = torch.tensor(classes.train_ids, dtype=torch.uint8)
+    else:
+        raise ValueError(
+            f"The network has {outputs} classes and {bench.name} {len(classes)}; choose a benchmark with its classes."
+        )
+    done = 0
+    for batch in data.ordered_batches(bench.val, batch_size):
+        for probs, _ in predict.whole(net, [batch], flip=flip, scales=scales):
+            matrix.update(probs.argmax(dim=1).cpu(), to_outputs[batch.labels.long()])
+        done += len(batch.names)
+        if progress:
+            progress(done, len(bench.val))
+    return matrix
+
+
+def released(checkpoint: Path, form: str, branches: int | None, height: int | None) -> nn.Module:
+    """A released network, set up as its authors test it: see `models.load_released` and `models.AsReleased`.
+
+    height: of the image that the network sees, in pixels, in place of its authors'.
+    """
+    net = models.load_released(checkpoint, form, branches)
+    return models.AsReleased(net, height or models.find_form(form).test_height)
