@@ -252,7 +252,7 @@ def test_the_gate_study_judges_the_grid_and_its_rivals():
     for (keep, portion, gated), entry in of.items():
         if gated and keep < 1:
             assert of[keep, portion, False]["coverage"] == pytest.approx(entry["coverage"], abs=0.02)
-    assert of[1.0, 1.0, True]["coverage"] == pytest.approx(1)
+    assert of[1.0, 1.0, True]["coverage"] == pytest.approx(1, abs=1e-3)  # all but the least sure pixel of each class
 
 
 def test_unusable_settings_are_refused_before_any_work():

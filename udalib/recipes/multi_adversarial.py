@@ -27,7 +27,7 @@ INITIAL = ("fresh", "aligned")
 class SingleAdversarial(Game):
     """One discriminator, D1, on the map that the classifier reads. The paper gives the weight of no loss.
 
-    weight: of the adversarial loss, lambda_1 of Eq. 4; AdaptSegNet's. lambda_seg is 1.
+    weight: of the adversarial loss, lambda_1 of Eq. 4; that of the recipe adaptseg here. lambda_seg is 1.
     width: channels of a discriminator, see `models.FeatureDiscriminator`.
     game: the paper writes down the "minmax"; default is what all released codes of such trainings do instead.
     lr, optimiser, batch_size: ours, as for the other recipes that train on; the paper takes SGD with 1e-4, constant,
@@ -40,7 +40,7 @@ class SingleAdversarial(Game):
 
 @dataclass(frozen=True)
 class MultiAdversarial(SingleAdversarial):
-    """A second discriminator, D2, on the decoder's map before. level_weight: lambda_2 of Eq. 4; AdaptSegNet's."""
+    """A second discriminator, D2, on the map before. level_weight: lambda_2 of Eq. 4; AdaptSegNet's 0.0002."""
 
     level_weight: float = 0.0002
 
