@@ -40,9 +40,9 @@ class SingleAdversarial(Game):
 
 @dataclass(frozen=True)
 class MultiAdversarial(SingleAdversarial):
-    """A second discriminator, D2, on the map before. level_weight: lambda_2 of Eq. 4; AdaptSegNet's 0.0002."""
+    """A second discriminator, D2, on the map before. level_weight: lambda_2 of Eq. 4, a fifth of the first."""
 
-    level_weight: float = 0.0002
+    level_weight: float = 0.002
 
 
 @dataclass(frozen=True)
