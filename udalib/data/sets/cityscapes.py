@@ -16,7 +16,10 @@ def listing(root: Path, split: str) -> Listing:
     for part in ("leftImg8bit", "gtFine"):  # torchvision would unpack archives there, or blame a whole split
         if not (root / part / split).is_dir():
             raise ValueError(f"{root / part / split} is missing; unpack {_ARCHIVES[part]} into {root}.")
-    found = Cityscapes(root, split, target_type="semantic")
+    try:
+        found = Cityscapes(root, split, target_type="semantic")
+    except NotADirectoryError as error:
+        raise ValueError(f"{error.filename} is a file among the folders of the cities; remove it.") from error
     items = []
     for image, (label,) in zip(map(Path, found.images), found.targets, strict=True):
         if not image.name.startswith(".") and image.stem.endswith("_leftImg8bit"):
