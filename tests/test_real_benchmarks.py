@@ -45,7 +45,7 @@ def test_the_target_keeps_its_labels_to_itself(name, root):
     assert bench.target[0].image.shape[1:] == bench.size
     opened = data.benchmark(name, "smoke", 0, root, oracle=True)
     assert opened.target[0].label is not None and torch.equal(opened.target[0].label, bench.oracle().target[0].label)
-    assert (opened.target[0].label == labels.IGNORE).all() == ("bddv" in name)
+    assert (opened.target[0].label == labels.IGNORE).all() == (not data.find_pair(name).target_has_labels)
     assert set(bench.protocol) == {
         "experiment", "classes", "scored", "source", "target", "val", "resizing", "checkpoint"
     }  # fmt: skip
@@ -120,16 +120,18 @@ def test_folds_are_disjoint_and_cover_the_city(root):
 
 
 def test_one_source_network_serves_all_folds_and_policies(root):
-    first, second, strict = (
+    first, second, strict, unfolded = (
         recipes.run("source", name, "smoke", root=root, report=silent, fold=fold)
         for name, fold in (
             ("cityscapes-nthu-rome", 0),
             ("cityscapes-nthu-rome", 1),
             ("cityscapes-nthu-rome-masked19", 1),
+            ("cityscapes-nthu-rome-train", None),
         )
     )
     assert second.record["start"] == first.record_path.parent.name
     assert strict.record["start"] == second.record_path.parent.name
+    assert unfolded.record["start"] == first.record_path.parent.name
     weights = [train.load(result.weights()) for result in (first, second, strict)]
     assert all(torch.equal(weights[0][key], other[key]) for other in weights[1:] for key in weights[0])
     masked = np.array(strict.rounds[-1]["confusion"])
@@ -146,8 +148,9 @@ def test_a_network_is_shared_only_where_no_further_dataset_is_needed():
 
 
 def test_an_oracle_needs_labels(root):
-    with pytest.raises(ValueError, match="gta5-bddv has no oracle, since its target has no labels"):
-        recipes.run("oracle", "gta5-bddv", "smoke", root=root)
+    for name in ("gta5-bddv", "cityscapes-nthu-rome-train"):
+        with pytest.raises(ValueError, match=f"{name} has no oracle, since its target has no labels"):
+            recipes.run("oracle", name, "smoke", root=root)
 
 
 def test_other_files_are_another_run_and_another_cache(tmp_path):
@@ -191,7 +194,7 @@ def test_the_command_line_prints_the_protocol(root, capsys):
     assert "give the folder that contains it as root" in capsys.readouterr().err
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
-    assert "cityscapes-nthu-rome" in out and "also with -drop, -strict19, -masked19" in out and "bddv" in out
+    assert "cityscapes-nthu-rome" in out and "also with -train, -drop, -strict19, -masked19" in out and "bddv" in out
 
 
 # One's own images ---------------------------------------------------------------------------------------

@@ -153,10 +153,11 @@ def _dataset(
         splits={"all": 0},
         size=size,
         obtain="",
-        encoding=ids if "labels" in described else None,
+        encoding=ids,
         classes=classes,
         ids=frozenset(value for value, _ in ids.names) | {labels.IGNORE},
         modes=("L", "P"),
+        unlabelled=() if "labels" in described else ("all",),
         home=path.resolve().parent,
     )
 

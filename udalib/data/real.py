@@ -76,7 +76,7 @@ class RealPair:
 
     @property
     def target_has_labels(self) -> bool:
-        return self.target.dataset.encoding is not None
+        return self.target.split not in self.target.dataset.unlabelled
 
     def dataset(self, role: str) -> OnDisk:
         return self.roles.get(role, self.source).dataset
@@ -104,6 +104,7 @@ def _nthu(city: str) -> RealPair:
         folds=10,
         scoring="13 classes, predictions merged as in Table 1 of CBST",
         variants={
+            "train": {"target": Part(sets.NTHU[city], "train"), "folds": 0},
             "drop": {
                 "classes": labels.NTHU13,
                 "merge": None,

@@ -59,6 +59,7 @@ BDD100K = OnDisk(
     contents=(("images/10k",), ("seg/images",)),
     listing=listing,
     splits={"train": 7000, "val": 1000, "test": 2000},
+    unlabelled=("test",),
     size=(720, 1280),
     encoding=labels.encoding("bdd100k"),
     ids=frozenset(range(19)) | {255},
@@ -71,6 +72,7 @@ BDDV = OnDisk(
     contents=(("frames",), ("images/100k",)),
     listing=frames,
     splits={"frames": 0},
+    unlabelled=("frames",),
     size=(720, 1280),
     obtain=_OBTAIN.format('"100K Images"'),
 )

@@ -11,7 +11,8 @@ from udalib.data.sets.ondisk import NO_IMAGE, Item, Listing, OnDisk
 def listing(root: Path, split: str) -> Listing:
     """leftImg8bit/SPLIT/CITY/..._leftImg8bit.png and gtFine/SPLIT/CITY/..._gtFine_labelIds.png, by torchvision.
 
-    Names are CITY_SEQUENCE_FRAME. The label files of the test split are placeholders, so it has no labels here.
+    Names are CITY_SEQUENCE_FRAME. A list of them, such as the 505 images that the released code of CBST trains on, goes
+    into the setting `image_list` of a recipe. The label files of the test split are placeholders: no labels here.
     """
     for part in ("leftImg8bit", "gtFine"):  # torchvision would unpack archives there, or blame a whole split
         if not (root / part / split).is_dir():
@@ -41,6 +42,7 @@ CITYSCAPES = OnDisk(
     contents=(("leftImg8bit", "gtFine"),),
     listing=listing,
     splits={"train": 2975, "val": 500, "test": 1525},
+    unlabelled=("test",),
     size=(1024, 2048),
     encoding=labels.encoding("cityscapes"),
     ids=frozenset(range(34)) | {255},  # a licence plate, -1, is stored as 255

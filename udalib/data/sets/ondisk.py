@@ -46,7 +46,7 @@ class OnDisk:
     obtain: where it is had, and under which licence.
     encoding: what the stored values mean; None for a dataset without labels. classes: those it has labels of. ids: the
     values a label file may hold. modes: of the label files, as Pillow names them. bits: per channel.
-    home: its folder, where that doesn't depend on a root.
+    unlabelled: splits without labels. home: its folder, where that doesn't depend on a root.
     """
 
     name: str
@@ -63,6 +63,7 @@ class OnDisk:
     modes: tuple[str, ...] = ("L",)
     bits: int = 8
     read_label: Callable[[Path], np.ndarray] = read_ids
+    unlabelled: tuple[str, ...] = ()
     home: Path | None = None
 
     def locate(self, root: str | Path | None) -> Path:
