@@ -67,7 +67,7 @@ FIGURES = {
 
 
 wildcard_constraints:
-    benchmark="[a-z-]+",
+    benchmark="[a-z0-9-]+",
     recipe="[a-z-]+",
     settings="(,[a-z_]+=[^,/]+)*",
     figure="|".join(FIGURES),

@@ -45,14 +45,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = _verb(verbs, "run", _run, "run a recipe, or fetch the record of having run it")
     run.add_argument("recipe", help="what to run; `udalib list` shows the choices")
-    run.add_argument("--benchmark", default="game-city", help="default: %(default)s")
+    run.add_argument("--benchmark", default="game-city", help="a name, or a .toml file; default: %(default)s")
     run.add_argument("--profile", default="quick", help="default: %(default)s")
     run.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     run.add_argument(
         "--set", type=_setting, nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="such as steps=100"
     )
     run.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
-    run.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
+    run.add_argument("--root", "--data-root", type=Path, help="folder that contains the datasets, for real ones")
     run.add_argument("--record", type=Path, metavar="FILE", help="also write the run's record there")
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a trained network on a benchmark's validation set")
@@ -70,7 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     evaluate.add_argument("--fold", type=int, help="of a benchmark in folds; default: all of its images")
     evaluate.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
-    evaluate.add_argument("--root", type=Path, help="folder of the data; default: inside $UDALIB_HOME")
+    evaluate.add_argument("--root", "--data-root", type=Path, help="folder that contains the datasets, for real ones")
+
+    verify = _verb(verbs, "verify", _verify, "check every file of a real dataset, and write a report")
+    verify.add_argument("dataset", help="`udalib list` shows the choices; or the .toml file of a benchmark of your own")
+    verify.add_argument("--root", "--data-root", type=Path, help="the dataset's folder, or the one that contains it")
 
     notebook = _verb(verbs, "notebook", _notebook, "run a notebook without a browser")
     notebook.add_argument("name", help="such as 02_self_training, or the file's path")
@@ -126,6 +130,8 @@ def _run(options: Namespace) -> int:
         device=options.device,
         **dict(options.set),
     )
+    for subject, text in result.record.get("protocol", {}).items():
+        print(f"{subject:<11}{text}")
     print(
         f"{options.recipe} on {options.benchmark}, profile {options.profile}, seed {options.seed}: "
         f"mIoU {100 * result.miou:.1f} %, pixel accuracy {100 * result.pixel_accuracy:.1f} %"
@@ -156,7 +162,7 @@ def _evaluate(options: Namespace) -> int:
         raise ValueError("--branches and --height are for released networks; say whose it is with --released.")
     scales = tuple(options.scales or (models.find_form(form).test_scales if form else (1.0,)))
     bench = data.benchmark(
-        options.benchmark, options.profile, options.seed, options.root, fold=options.fold, progress=_count("rendered")
+        options.benchmark, options.profile, options.seed, options.root, fold=options.fold, progress=_count("read")
     )
     if form:
         net = evaluation.released(options.checkpoint, form, options.branches, options.height)
@@ -193,6 +199,47 @@ def _count(verb: str) -> Callable[[int, int], None]:
             print(f"{verb} {done}/{total} images", file=sys.stderr)
 
     return progress
+
+
+def _verify(options: Namespace) -> int:
+    from tqdm import tqdm
+
+    from udalib import data
+    from udalib.data import sets, verify
+
+    if options.dataset.endswith(".toml"):
+        chosen = [part.dataset for part in data.find_pair(options.dataset).roles.values()]
+    else:
+        chosen = [sets.find(options.dataset)]
+    problems = []
+    for dataset in chosen:
+        folder = dataset.locate(options.root)
+        # Shown in a terminal alone: in a log a bar is noise.
+        with tqdm(desc=dataset.title, unit=" images", disable=None) as bar:
+
+            def progress(done: int, total: int, bar: tqdm = bar) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            report = verify.verify(dataset, folder, progress)
+        _print_report(dataset.title, report)
+        print(f"report: {verify.report_path(dataset, folder)}")
+        problems += report["problems"]
+    return 1 if problems else 0
+
+
+def _print_report(title: str, report: dict[str, Any]) -> None:
+    for split, found in report["splits"].items():
+        size, *others = found["sizes"] or ["no size"]
+        left_out = f", {len(found['excluded'])} excluded" if found["excluded"] else ""
+        more = f" and {len(others)} other sizes" if others else ""
+        print(f"{title} {split}: {found['images']} images of {size}{more}, {found['labels']} labels{left_out}")
+        if found["label_of_other_size"]:
+            print(
+                f"  {len(found['label_of_other_size'])} labels have another size than the image and are stretched to it"
+            )
+    for problem in report["problems"]:
+        print(f"PROBLEM {problem}")
 
 
 def _notebook(options: Namespace) -> int:
@@ -237,17 +284,26 @@ def _figure(options: Namespace) -> int:
 
 def _list(options: Namespace) -> int:
     from udalib import data, recipes
+    from udalib.data import sets
 
     _columns("Recipes", {name: recipe.purpose for name, recipe in recipes.RECIPES.items()})
     _columns("Benchmarks", {name: f"stands in for {data.find_pair(name).stands_for}" for name in data.PAIRS})
+    _columns("Benchmarks on real datasets, for --root", {name: _described(p) for name, p in data.REAL_PAIRS.items()})
+    _columns("Real datasets, for `udalib verify`", {name: dataset.title for name, dataset in sets.SETS.items()})
     _columns("Profiles", {name: profile.purpose for name, profile in data.PROFILES.items()})
     return 0
 
 
+def _described(pair: Any) -> str:
+    variants = f"; also with -{', -'.join(pair.variants)}" if pair.variants else ""
+    return f"{pair.title}, {len((pair.merge.target if pair.merge else pair.classes).names)} classes{variants}"
+
+
 def _columns(title: str, lines: dict[str, str]) -> None:
     print(title)
+    width = max(map(len, lines))
     for name, text in lines.items():
-        print(f"  {name:<15} {text}")
+        print(f"  {name:<{width}} {text}")
 
 
 def _doctor(options: Namespace) -> int:

@@ -23,7 +23,7 @@ OK, NOTE, FAIL = "OK", "--", "FAIL"
 Finding = tuple[str, str]
 
 # Where the name to import is not the name to install.
-MODULES = {"opencv-python-headless": "cv2"}
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
 
 
 def run() -> int:

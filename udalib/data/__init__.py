@@ -1,4 +1,4 @@
-"""Domains and benchmarks: the embedded streets, augmentation and loaders."""
+"""Domains and benchmarks: the embedded streets, real datasets, augmentation and loaders."""
 
 from udalib.data.augment import Augmentation
 from udalib.data.benchmarks import (
@@ -7,18 +7,18 @@ from udalib.data.benchmarks import (
     Benchmark,
     Pair,
     Profile,
-    benchmark,
-    find_pair,
     find_profile,
-    first_with,
 )
 from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 from udalib.data.mining import Mining
+from udalib.data.opening import benchmark, find_pair, first_with
+from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint
 
 __all__ = [
     "PAIRS",
     "PROFILES",
+    "REAL_PAIRS",
     "ArrayDataset",
     "Augmentation",
     "Batch",
@@ -27,11 +27,15 @@ __all__ = [
     "Pair",
     "Profile",
     "PseudoLabelled",
+    "RealBenchmark",
+    "RealPair",
     "Sample",
     "benchmark",
     "collate",
+    "decoded",
     "find_pair",
     "find_profile",
+    "fingerprint",
     "first_with",
     "ordered_batches",
     "seeded",

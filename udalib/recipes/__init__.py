@@ -1,6 +1,7 @@
 """Every method by name: `run` does it, records it, and never does it twice."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import nn
 
-from udalib import data, models, runs, score, train
+from udalib import data, labels, models, runs, score, train
 from udalib.device import describe, pick
 from udalib.recipes import (
     adversarial,
@@ -23,6 +24,7 @@ from udalib.recipes import (
     self_training,
 )
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
+from udalib.recipes.real_experiment import RealExperiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +138,11 @@ def start_of(name: str, benchmark: str = "game-city", profile: str = "quick", **
 
 def code_version(name: str, chosen: Optimisation) -> str:
     """Version of the code that a recipe with these settings depends on, that of its network included."""
-    return runs.code_version(find(name).steps.__module__, models.find(chosen.network).__module__)
+    return _code_version(find(name).steps.__module__, models.find(chosen.network).__module__)
+
+
+# Read once: a process runs the code it was started with.
+_code_version = functools.cache(runs.code_version)
 
 
 def run(
@@ -152,38 +158,49 @@ def run(
 ) -> runs.Result:
     """Run a recipe on a benchmark, or fetch the record of having done so with the same settings and code.
 
-    A run that was interrupted continues. The recipe it starts from, if any, is run first. root: folder of the
-    data; device: "cpu", "cuda", ...; neither changes what is computed. report: called with lines of progress;
-    default `print`. fold: of a benchmark in folds, run this one alone; without it, all of them are run, and the
-    confusion matrices of their validation sets added. overrides: settings of the recipe.
+    A run that was interrupted continues. The recipe it starts from, if any, is run first. benchmark: see
+    `data.find_pair`. root: folder of the data; device: "cpu", "cuda", ...; neither changes what is computed. report:
+    called with lines of progress; default `print`. fold: of a benchmark in folds, run this one alone; without it, all
+    of them are run, and the confusion matrices of their validation sets added. overrides: settings of the recipe.
 
-    Raises ValueError for unknown names and unusable values.
+    Raises ValueError for unknown names and unusable values, and for the oracle of a target without labels.
     """
     chosen, target_device = settings(name, profile, **overrides), pick(device)
     pair = data.find_pair(benchmark)
+    real = isinstance(pair, data.RealPair)
     report = report or (lambda text: print(f"{name} on {benchmark}: {text}", flush=True))
     identity = {
         "recipe": name,
-        "benchmark": benchmark,
+        "benchmark": pair.name if real else benchmark,
         "profile": profile,
         "seed": seed,
         "settings": _plain_settings(chosen),
         "code": code_version(name, chosen),
         "fold": fold,
     }
+    side = ONE_SIDED.get(name)
+    if real:
+        if side == "target" and not pair.target_has_labels:
+            raise ValueError(f"{benchmark} has no oracle, since its target has no labels; choose another recipe.")
+        identity["data"] = data.fingerprint(pair, profile, root)
+        identity["scoring"] = _code_version(RealExperiment.__module__)
     if pair.folds and fold is None:
         parts = [run(name, benchmark, profile, seed, root, device, report, k, **overrides) for k in range(pair.folds)]
-        return _pooled(identity, parts)
+        return _pooled(identity, parts, pair.merge)
     start = None
     if before := start_of(name, benchmark, profile, **overrides):
-        # One-sided recipes start from themselves, on a benchmark without folds.
-        of_fold = fold if before.benchmark == benchmark else None
+        # All folds have one source, and what has no folds may share it too.
+        of_fold = (fold or 0) if data.find_pair(before.benchmark).folds else None
         start = run(before.recipe, before.benchmark, profile, seed, root, device, fold=of_fold, **before.settings)
+    elif side == "source" and fold:
+        start = run(name, benchmark, profile, seed, root, device, fold=0, **overrides)
     identity["start"] = _name(start) if start else None
     with runs.open_run(identity) as record:
         if not record.finished:
-            bench = data.benchmark(benchmark, profile, seed, root, fold=fold, progress=_rendering(report))
-            experiment = Experiment(bench, chosen, record, target_device, start, report)
+            progress = _opening(report, "decoded" if real else "rendered")
+            bench = data.benchmark(benchmark, profile, seed, root, fold=fold, progress=progress)
+            kind = RealExperiment if real else Experiment
+            experiment = kind(bench, chosen, record, target_device, start, report)
             find(name).steps(experiment, chosen)
             record.write(
                 "finished",
@@ -191,11 +208,19 @@ def run(
                 stands_for=pair.stands_for,
                 classes=list(bench.classes.names),
                 scored_classes=list((bench.merge.target if bench.merge else bench.classes).names),
+                **({"protocol": {**bench.protocol, "test": _tested(chosen)}} if real else {}),
             )
         return runs.Result(runs.read_record(record.record_path), record.record_path)
 
 
-def _pooled(identity: dict[str, Any], folds: list[runs.Result]) -> runs.Result:
+def _tested(chosen: Optimisation) -> str:
+    """How a run's networks are tested, in words."""
+    scales = getattr(chosen, "test_scales", ())
+    again = f"; in the last round also at the scales {', '.join(map(str, scales))} with mirror images" if scales else ""
+    return f"scale 1, no mirror images{again}"
+
+
+def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Merge | None) -> runs.Result:
     """One result from those of all folds: scores of the added confusion matrices, and the mean over folds beside.
 
     A fold of ten images often lacks a class; pooling counts every pixel once (the paper does not say which).
@@ -203,7 +228,6 @@ def _pooled(identity: dict[str, Any], folds: list[runs.Result]) -> runs.Result:
     first = folds[0].record
     with runs.open_run({**identity, "folds": [_name(fold) for fold in folds]}) as record:
         if not record.finished:
-            merge = data.find_pair(identity["benchmark"]).merge
             for rounds in zip(*(fold.rounds for fold in folds), strict=True):
                 matrix = score.ConfusionMatrix(len(first["classes"]), merge)
                 matrix.matrix = torch.tensor([part["confusion"] for part in rounds]).sum(dim=0)
@@ -214,8 +238,8 @@ def _pooled(identity: dict[str, Any], folds: list[runs.Result]) -> runs.Result:
                     "seconds": sum(part["seconds"] for part in rounds),
                 }
                 record.add_round({"round": rounds[0]["round"], **scores})
-            kept = ("device", "stands_for", "classes", "scored_classes")
-            record.write("finished", **{key: first[key] for key in kept})
+            kept = ("device", "stands_for", "classes", "scored_classes", "protocol")
+            record.write("finished", **{key: first[key] for key in kept if key in first})
         return runs.Result(runs.read_record(record.record_path), record.record_path)
 
 
@@ -239,9 +263,9 @@ def _plain_settings(chosen: Optimisation) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(chosen).items()}
 
 
-def _rendering(report: Report) -> Callable[[int, int], None]:
+def _opening(report: Report, verb: str) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         if done == total or done % 200 == 0:
-            report(f"rendered {done}/{total} images")
+            report(f"{verb} {done}/{total} images")
 
     return progress

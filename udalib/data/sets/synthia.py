@@ -1,0 +1,31 @@
+"""SYNTHIA-RAND-CITYSCAPES: Ros et al., CVPR 2016. Rendered streets, labels with 16 bits per channel."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from udalib import labels
+from udalib.data.sets.ondisk import Listing, OnDisk, files, pair
+from udalib.data.sets.reading import read_synthia_ids
+
+
+def listing(root: Path, split: str) -> Listing:
+    """RGB/0000000.png ... and GT/LABELS/0000000.png ...; published lists write GT/labels too."""
+    return pair(files(root, "RGB"), files(root, "GT/LABELS"))
+
+
+SYNTHIA = OnDisk(
+    name="synthia",
+    title="SYNTHIA-RAND-CITYSCAPES",
+    folders=("RAND_CITYSCAPES",),
+    contents=(("RGB", "GT/LABELS"),),
+    listing=listing,
+    splits={"all": 9400},
+    size=(760, 1280),
+    encoding=labels.encoding("synthia"),
+    ids=frozenset(range(23)),
+    modes=("RGB",),
+    bits=16,
+    read_label=read_synthia_ids,
+    obtain="Fetch SYNTHIA-RAND-CITYSCAPES (CVPR16) from https://synthia-dataset.net/downloads/ (CC BY-NC-SA 3.0).",
+)
+LANES_ARE_ROAD = replace(SYNTHIA, encoding=labels.encoding("synthia", "lanes-are-road"))
