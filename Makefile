@@ -25,7 +25,7 @@ claims: $(READY) ## hold the papers' claims against the tables in figures/
 test: $(READY) ## check the style, run all tests and all notebooks under the smoke profile
 	ruff check .
 	ruff format --check .
-	pytest --nbval-lax tests notebooks
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --nbval-lax tests notebooks
 
 lab: $(READY) ## open the course in JupyterLab
 	jupyter lab notebooks/00_tour.ipynb

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from torchvision.models import resnet101, vgg16
 
 from udalib.models.fusion import FusionDecoder
-from udalib.models.parts import Normalise, Output
+from udalib.models.inputs import TorchvisionInput
+from udalib.models.parts import Output
 
 
 class FusionASPP(nn.Module):
@@ -22,7 +23,7 @@ class FusionASPP(nn.Module):
     def __init__(self, num_classes: int, stages: list[nn.Module], channels: tuple[int, ...]):
         super().__init__()
         self.num_classes = num_classes
-        self.normalise = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+        self.normalise = TorchvisionInput()
         self.stages = nn.ModuleList(stages)
         self.decoder = FusionDecoder(channels, self.merged_channels, num_classes)
 

@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from udalib.models.parts import Normalise, Output, conv_bn_relu, resize
+from udalib.models.inputs import TorchvisionInput
+from udalib.models.parts import Output, conv_bn_relu, resize
 
 
 class ResNet18DualPPM(nn.Module):
@@ -25,7 +26,7 @@ class ResNet18DualPPM(nn.Module):
         """
         super().__init__()
         self.num_classes = num_classes
-        self.normalise = Normalise(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+        self.normalise = TorchvisionInput()
         net = resnet18(weights="IMAGENET1K_V1" if imagenet else None)
         dilate(net.layer3, before=1)
         dilate(net.layer4, before=2)
