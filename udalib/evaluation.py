@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from udalib import data, labels, models, predict, recipes, runs, score
+from udalib.recipes.real_experiment import AnyClasses
 
 # Scores a network of the 19 classes on truth in fewer of them.
 MERGES = {
@@ -51,17 +52,20 @@ def confusion(
     flip, scales: see `predict.whole`. batch_size: images predicted at once; their sizes must be equal. progress:
         called with (images done, images in all).
 
+    Predictions are among the classes that the benchmark keeps, if it names any.
     A network of the 19 Cityscapes classes is also scored on benchmarks with the classes of SYNTHIA or CamVid: a
     prediction of a class that they don't have is then wrong for its pixel, and a false positive of no class.
 
     Raises ValueError where the network's classes can't be scored on the benchmark's.
     """
     outputs, classes = net.num_classes, bench.classes
-    to_outputs = torch.arange(256, dtype=torch.uint8)
+    to_outputs, dropped = torch.arange(256, dtype=torch.uint8), []
     if outputs == len(classes):
-        matrix = score.ConfusionMatrix(outputs, bench.merge)
+        matrix = AnyClasses(outputs, bench.merge)
+        if isinstance(bench, data.RealBenchmark) and bench.pair.keep:
+            dropped = [index for index in range(outputs) if index not in bench.pair.keep]
     elif outputs == len(labels.CITYSCAPES) and classes in MERGES:
-        matrix = score.ConfusionMatrix(outputs, MERGES[classes])
+        matrix = AnyClasses(outputs, MERGES[classes])
         to_outputs[: len(classes)] = torch.tensor(classes.train_ids, dtype=torch.uint8)
     else:
         raise ValueError(
@@ -70,6 +74,7 @@ def confusion(
     done = 0
     for batch in data.ordered_batches(bench.val, batch_size):
         for probs, _ in predict.whole(net, [batch], flip=flip, scales=scales):
+            probs[:, dropped] = -1
             matrix.update(probs.argmax(dim=1).cpu(), to_outputs[batch.labels.long()])
         done += len(batch.names)
         if progress:
