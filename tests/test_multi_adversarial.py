@@ -282,7 +282,8 @@ def test_unusable_settings_are_refused_before_any_work():
         ("iast", {}, ("adaptseg", "game-city", {})),
         ("curriculum", {"start": "source", "network": "resnet18_dual_ppm"},
          ("source", "game-city", {"network": "resnet18_dual_ppm"})),
-        ("curriculum", {}, None),
+        ("curriculum", {}, ("source", "game-city", {})),
+        ("curriculum", {"start": ""}, None),
         ("source", {}, None),
     ],
 )  # fmt: skip

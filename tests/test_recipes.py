@@ -151,6 +151,7 @@ def test_a_run_in_another_home_gives_the_same_figures(own_runs, monkeypatch):
         assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
 
 
+@pytest.mark.timeout(900)  # four processes, on what may be a busy machine
 def test_a_run_killed_at_three_random_moments_ends_with_the_same_bits(own_runs, monkeypatch):
     """SIGKILL, not an exception: nothing in the process gets to clean up."""
     program = "from udalib import recipes; recipes.run('st', profile='smoke', seed=0, epochs=12.0)"
