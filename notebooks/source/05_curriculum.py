@@ -813,8 +813,7 @@ for epoch in (min(looks), max(looks)):
 #
 # The paper starts from a segmentation network trained on ADE20k, a ResNet-18 with pyramid pooling, and takes 12 images of
 # 600 × 600 a step. Ours is the small network of this course with its decoder doubled and 4 images a step. Its encoder comes
-# from source-only, a stand-in for that other task: from random weights, on our benchmark for tuning, the pair followed its
-# own labels into nonsense before it had learned enough to be worth following.
+# from source-only, a stand-in for that other task; the two decoders begin untrained.
 
 # %% [markdown]
 # ## Exercises
