@@ -245,7 +245,7 @@ def test_dual_networks(name, stride):
     assert torch.equal(net(images).logits, net(images.float()).logits)
 
 
-def test_each_decoder_of_mini_dual_is_that_of_mini():
+def test_each_decoder_of_mini_dual_is_a_narrower_one_of_mini():
     torch.manual_seed(0)
     dual = models.build("mini_dual", 7).eval()
     images = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
@@ -253,9 +253,27 @@ def test_each_decoder_of_mini_dual_is_that_of_mini():
         other, prefix = f"decoders.{1 - number}.", f"decoders.{number}."
         weights = {n.removeprefix(prefix): v for n, v in dual.state_dict().items() if not n.startswith(other)}
         mini = models.build("mini", 7).eval()
+        mini.decoder[0] = nn.Conv2d(64, 32, 3, padding=1, bias=False)
+        mini.decoder[1] = nn.BatchNorm2d(32).eval()
+        mini.classifier = nn.Conv2d(32, 7, 1)
         mini.load_state_dict(weights)
         torch.testing.assert_close(dual(images).aux[number], mini(images).logits)
     assert parameters(dual) == parameters(mini) + parameters(dual.decoders[0])
+
+
+def test_predictions_are_made_once():
+    logits = torch.randn(2, 3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
+    preds = select.predictions(list(logits))
+    assert preds.dtype == torch.uint8 and torch.equal(preds, logits.argmax(dim=2).byte())
+    assert select.predictions(preds) is preds
+    assert torch.equal(select.agreement(preds), select.agreement(logits))
+    assert torch.equal(select.variation_ratio(preds), select.variation_ratio(logits))
+    assert torch.equal(select.ensemble_labels(preds), select.ensemble_labels(logits))
+    with pytest.raises(ValueError, match="can't be averaged"):
+        select.ensemble_labels(preds, easy_only=False)
+    labels = torch.randint(0, 5, (3, 4, 6), dtype=torch.uint8)
+    kept = [select.hard_labels(labels, given, 0.5, torch.Generator().manual_seed(1)) for given in (preds, logits)]
+    assert torch.equal(*kept)
 
 
 def test_the_paper_network_has_the_parameters_of_the_specification():

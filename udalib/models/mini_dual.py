@@ -4,13 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from udalib.models.mini import Mini
-from udalib.models.parts import Output, resize
+from udalib.models.parts import Output, conv_bn_relu, resize
+
+WIDTH = 32  # of a decoder's 3x3 convolution; 48 in Mini
 
 
 class MiniDual(nn.Module):
-    """The encoder of `Mini` and twice its decoder, each with its own random initialisation.
+    """The encoder of `Mini` and twice a narrower copy of its decoder, each with its own random initialisation.
 
-    Layers, widths and the names of the encoder's weights are those of `Mini`.
+    Layers and the names of the encoder's weights are those of `Mini`. A decoder's 3x3 convolution has two thirds of the
+    channels, so that a training of the pair costs at most 1.3 times one of `Mini` (benchmarks/decoders.py).
 
     Input: images [B, 3, H, W] in 0..255, H and W multiples of 8. Output: logits [B, C, H/4, W/4], the average of the
     decoders', and in `aux` those of both decoders, [2, B, C, H/4, W/4]. `decoders` are the modules.
@@ -32,12 +35,13 @@ class MiniDual(nn.Module):
 
 
 class MiniDecoder(nn.Module):
-    """The decoder of a `Mini`: (low [B, 32, h, w], high [B, 96, h/2, w/2]) to logits [B, C, h, w]."""
+    """The decoder of a `Mini`, narrower: (low [B, 32, h, w], high [B, 96, h/2, w/2]) to logits [B, C, h, w]."""
 
     def __init__(self, net: Mini):
         super().__init__()
         self.context, self.fuse, self.skip = net.context, net.fuse, net.skip
-        self.decoder, self.classifier = net.decoder, net.classifier
+        self.decoder = conv_bn_relu(48 + 16, WIDTH)
+        self.classifier = nn.Conv2d(WIDTH, net.num_classes, 1)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         high = self.fuse(self.context(high))

@@ -5,7 +5,7 @@ One object per method: `fit(batches)` reads a stream once in constant memory, `l
 """
 
 from udalib.select.adversarial_gate import AdversarialGate
-from udalib.select.agreement import agreement, ensemble_labels, hard_labels, variation_ratio
+from udalib.select.agreement import agreement, ensemble_labels, hard_labels, predictions, variation_ratio
 from udalib.select.class_balanced import ClassBalanced
 from udalib.select.histogram import ConfidenceHistogram, check_portion
 from udalib.select.images import image_scores
@@ -29,6 +29,7 @@ __all__ = [
     "hard_labels",
     "image_scores",
     "mean_class_sizes",
+    "predictions",
     "variation_ratio",
     "weak_labels",
 ]
