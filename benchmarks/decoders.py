@@ -1,4 +1,4 @@
-"""What training two decoders by the curriculum costs, next to one decoder on the source. Run: python benchmarks/decoders.py
+"""What the curriculum costs with its two decoders, next to one on the source. Run: python benchmarks/decoders.py
 
 Both recipes train on the embedded benchmark as they always do, reading and augmenting included, for as many steps;
 setting up, scoring and reports are not counted. Times are processor time, compared within one run.

@@ -46,9 +46,10 @@ class Curriculum(Optimisation):
     lr, optimiser, batch_size: ours; the paper takes SGD with 0.01 and 12 images. encoder_lr: the encoder's share of lr.
     start: a recipe on the same benchmark whose network gives the encoder its weights: a stand-in for the paper's
         pre-training on ADE20k, on another task than here. Empty: from scratch.
-    With decoders as wide as those of `mini`, on game-dashcam (seed 100), the whole method ended at a mean IoU of 24.0 with an lr of 5e-3 and weights = "paper", at
-        32.7 with 1e-3 and "source", and there with easy = "agree_and_correct" at 35.1; the paper's rule stays the
-        default. From scratch it was not tried with these weights.
+    With decoders as wide as that of `mini`, on game-dashcam (seed 100), the whole method ended at a mean IoU of 24.0
+        with an lr of 5e-3 and weights = "paper", at 32.7 with 1e-3 and "source", and there with easy =
+        "agree_and_correct" at 35.1; the paper's rule stays the default. From scratch it was not tried with these
+        weights.
     """
 
     weights: str = "source"

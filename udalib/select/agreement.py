@@ -118,6 +118,5 @@ def hard_labels(
     return torch.where(is_easy & dropped.to(labels.device), IGNORE, labels)
 
 
-
 def _are_predictions(logits_list: Sequence[Tensor]) -> bool:
     return isinstance(logits_list, Tensor) and logits_list.dtype == torch.uint8 and logits_list.dim() == 4
