@@ -62,7 +62,8 @@ FIGURES = {
     "self_training": records([Row("", recipe) for recipe in ("source", "st")], [0]),
     "class_balance": records([Row("", recipe) for recipe in ("source", "st", "cbst", "cbst-sp")], [0]),
     "portions": of_tables(["portions"], SEEDS),
-    "curriculum": of_tables(["agreement"], SEEDS),
+    "curriculum": of_tables(["curriculum"], SEEDS),
+    "agreement": of_tables(["agreement"], SEEDS),
 }
 
 

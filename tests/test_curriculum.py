@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from udalib import recipes, train
+from udalib import figures, recipes, tables, train
 from udalib.data import Batch
 from udalib.labels import CITYSCAPES
 from udalib.models import Output
@@ -52,6 +52,16 @@ def test_easy_mining_keeps_the_easy_target_pixels():
 )
 def test_every_reading_of_the_paper_runs(settings):
     assert 0 <= run(**settings).miou <= 1
+
+
+def test_the_picture_is_made_from_the_records_of_the_table(tmp_path):
+    rows = tables.TABLES["curriculum"].rows
+    results = [recipes.run(row.recipe, profile="smoke", report=silent, **row.settings) for row in rows]
+    paths = [result.record_path for result in results]
+    figures.write_curriculum(paths, tmp_path, count=2)
+    assert (tmp_path / "curriculum.png").stat().st_size > 20_000
+    with pytest.raises(ValueError, match="source hard mining"):
+        figures.write_curriculum(paths[:-2], tmp_path)
 
 
 def test_the_encoder_can_start_from_another_recipe():

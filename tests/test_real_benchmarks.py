@@ -7,7 +7,7 @@ import pytest
 import torch
 import trees
 
-from udalib import cli, data, labels, recipes, train
+from udalib import cli, data, evaluation, labels, recipes, train
 from udalib.data import sets, verify
 
 
@@ -137,6 +137,8 @@ def test_one_source_network_serves_all_folds_and_policies(root):
     masked = np.array(strict.rounds[-1]["confusion"])
     assert not masked[:, -1].any()  # no prediction outside the 13 classes
     assert masked[:, :-1].sum() == np.sum(second.rounds[-1]["confusion"])
+    bench = data.benchmark("cityscapes-nthu-rome-masked19", "smoke", 0, root, fold=1)
+    assert evaluation.confusion(recipes.load_network(strict), bench).matrix.tolist() == masked.tolist()
 
 
 def test_a_network_is_shared_only_where_no_further_dataset_is_needed():

@@ -252,8 +252,8 @@ def test_agreement_of_decoders_is_a_table_and_a_picture(tmp_path):
     lines = lines_of(tmp_path, "agreement")
     assert lines["after epoch 20 minus after epoch 1"]["easy"] == "19.00"
     assert (lines["after epoch 1"]["hard_border"], lines["after epoch 5"]["hard_border"]) == ("", "60.00")
-    figures.write_curriculum(sorted(tmp_path.glob("[0-9].json")), tmp_path)
-    assert (tmp_path / "curriculum.png").stat().st_size > 5000
+    figures.write_agreement(sorted(tmp_path.glob("[0-9].json")), tmp_path)
+    assert (tmp_path / "agreement.png").stat().st_size > 5000
 
 
 def test_proxies_stand_beside_the_papers_modules(tmp_path):

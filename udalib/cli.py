@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what came out of runs")
-    figure.add_argument("name", choices=("streets", "portions", "curriculum", "self_training", "class_balance"))
+    figure.add_argument(
+        "name", choices=("streets", "self_training", "class_balance", "portions", "curriculum", "agreement")
+    )
     figure.add_argument("records", type=Path, nargs="*", metavar="RECORD", help="of the runs to be shown")
     figure.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -277,6 +279,8 @@ def _figure(options: Namespace) -> int:
         figures.write_portions(options.records, options.out)
     elif options.name == "curriculum":
         figures.write_curriculum(options.records, options.out)
+    elif options.name == "agreement":
+        figures.write_agreement(options.records, options.out)
     else:
         figures.write_qualitative(options.records, options.out, name=options.name)
     return 0

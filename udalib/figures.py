@@ -9,8 +9,9 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from udalib import data, predict, recipes, runs, show, tables
+from udalib import data, predict, recipes, runs, select, show, tables, train
 from udalib.data import streets
 from udalib.labels import IGNORE
 
@@ -51,9 +52,7 @@ def write_qualitative(
     results = {recipe: _fetch(record) for recipe, record in found.items()}
     labels = results[labelling]
     bench = data.benchmark(labels.record["benchmark"], labels.record["profile"], labels.record["seed"])
-    places = np.linspace(0, len(bench.val) - 1, count).round().astype(int)
-    batch = data.collate([bench.val[place] for place in places.tolist()])
-
+    batch = _evenly(bench.val, count)
     predictions = {
         tables.LABELS[recipe]: _predict(recipes.load_network(result), batch).argmax(dim=1)
         for recipe, result in results.items()
@@ -91,8 +90,8 @@ def write_portions(records: Iterable[str | Path], folder: str | Path) -> None:
 
 
 @show.styled
-def write_curriculum(records: Iterable[str | Path], folder: str | Path) -> None:
-    """Write `curriculum.png`: on how many pixels two decoders differ, epoch by epoch, and how right they are.
+def write_agreement(records: Iterable[str | Path], folder: str | Path) -> None:
+    """Write `agreement.png`: on how many pixels two decoders differ, epoch by epoch, and how right they are.
 
     records: files of finished runs, those of table agreement. Lines are means over the seeds, bands the sample
     standard deviation.
@@ -115,7 +114,50 @@ def write_curriculum(records: Iterable[str | Path], folder: str | Path) -> None:
         ax.grid()
         ax.legend()
     fig.suptitle(f"{_subject(row[0])}, {_seeds(row)}", fontsize="small")
+    show.save(fig, Path(folder) / "agreement.png")
+
+
+def write_curriculum(records: Iterable[str | Path], folder: str | Path, count: int = 3) -> None:
+    """Write `curriculum.png`: predictions before and after, and the pixels on which two decoders agree, early and late.
+
+    records: files of finished runs, those of table curriculum; the smallest seed is shown, on `count`
+    validation images, spread evenly. The last two columns are what both decoders of the whole method predict,
+    where they agree, after the first and after the last epoch.
+
+    Raises ValueError for records that don't make up the table, or were made by another version of the code.
+    """
+    _, by_row = tables.load("curriculum", records)
+    rows = ("source-only", "self-training", "+ source hard mining")
+    source, alone, whole = (_fetch(by_row[row][0]) for row in rows)
+    bench = data.benchmark(*(whole.record[key] for key in ("benchmark", "profile", "seed")))
+    batch = _evenly(bench.val, count)
+    pair = recipes.load_network(whole)
+    predictions = {
+        "source-only": _predict(recipes.load_network(source), batch).argmax(dim=1),
+        "self-training": _predict(recipes.load_network(alone), batch).argmax(dim=1),
+        "curriculum": _predict(pair, batch).argmax(dim=1),
+    }
+    late = _agreed(pair, batch)
+    pair.load_state_dict(train.load(whole.weights().parent / "epoch1.pt"))
+    predictions["agreed, epoch 1"] = _agreed(pair, batch)
+    predictions["agreed, epoch {epochs}".format(**whole.record["settings"])] = late
+    fig = show.qualitative(batch.images, batch.labels, predictions, bench.classes)
+    fig.suptitle(_subject(whole.record) + ", seed {seed}".format(**whole.record), fontsize="small")
     show.save(fig, Path(folder) / "curriculum.png")
+
+
+@torch.no_grad()
+def _agreed(pair: nn.Module, batch: data.Batch) -> Tensor:
+    """What both decoders of a network predict, uint8 [B,H,W], 255 where they differ."""
+    device = next(pair.parameters()).device
+    output = pair(batch.images.to(device))
+    return select.ensemble_labels(recipes.curriculum.both_decoders(output, batch.labels.shape[-2:])).cpu()
+
+
+def _evenly(dataset: Dataset, count: int) -> data.Batch:
+    """Samples spread evenly over a dataset, not picked by hand."""
+    places = np.linspace(0, len(dataset) - 1, count).round().astype(int)
+    return data.collate([dataset[place] for place in places.tolist()])
 
 
 def _band(ax: Axes, x: Iterable[float], shares: list[list[float | None]], colour, label: str) -> None:

@@ -54,7 +54,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from IPython.display import display
-from matplotlib.figure import Figure
 from torch.utils.data import Subset
 
 from udalib import course, data, models, papers, predict, recipes, select, show, train, widgets
@@ -731,23 +730,11 @@ over_seeds("multi_level", "mIoU", "difference")
 
 
 # %%
-def bars(series, title):
-    """Differences of IoU per class, classes from large to small in the source."""
-    fig = Figure(figsize=(show.WIDTH, 3.4), layout="constrained")
-    ax = fig.subplots()
-    for i, (name, values) in enumerate(series.items()):
-        ax.bar(np.arange(len(order)) + 0.4 * i - 0.2, np.asarray(values)[order], 0.4, label=name, color=show.PALETTE[i])
-    ax.set_xticks(range(len(order)), [classes.names[c] for c in order], rotation=40, ha="right")
-    ax.set_title(title, loc="left", weight="bold")
-    ax.set(xlabel="class, from frequent to rare", ylabel="difference in IoU [points]")
-    ax.legend(frameon=False)
-    return fig
-
-
 iou = {name: 100 * np.array(result.iou, float) for name, result in results.items()}
 show.table([f"IoU, {benchmark}", *iou], [[classes.names[c], *(f"{iou[row][c]:.1f}" for row in iou)] for c in order])
 pairs = {f"{after} minus {before}": iou[after] - iou[before] for after, before in [*owed.values()][:2]}
-show.caption(bars(pairs, "What windows and weak labels did"), "Differences of IoU after the last round.")
+fig = show.class_differences(pairs, order, "What windows and weak labels did", classes)
+show.caption(fig, "Differences of IoU after the last round.")
 
 # %% [markdown]
 # ### Round by round
@@ -800,7 +787,7 @@ keys = [name.replace(" ", "_") for name in classes.names]
 printed = {name: np.array([float(row[key]) for key in keys]) for name, row in theirs.items()}
 before, windowed, both = (printed[name] for name in ("CBST-SP [13]", "Ours (SISC)", "Ours (SISC-PWL)"))
 pairs = {"SISC minus CBST-SP": windowed - before, "SISC-PWL minus SISC": both - windowed}
-fig = bars(pairs, "GTA5 to Cityscapes, printed by Iqbal and Ali")
+fig = show.class_differences(pairs, order, "GTA5 to Cityscapes, printed by Iqbal and Ali", classes)
 show.caption(fig, "The same two differences in the paper's own table; its CBST has a spatial prior.")
 
 # %% [markdown]
