@@ -132,6 +132,7 @@ def _distance(shares: list[float], others: list[float]) -> float:
 LABELS = {
     "source": "source-only",
     "adabn": "AdaBN",
+    "hist-match": "histogram matching",
     "control": "control",
     "st": "ST",
     "cbst": "CBST",

@@ -9,6 +9,7 @@ from udalib.data.benchmarks import (
     Profile,
     find_profile,
 )
+from udalib.data.colours import match_histograms
 from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 from udalib.data.mining import Mining
@@ -37,6 +38,7 @@ __all__ = [
     "find_profile",
     "fingerprint",
     "first_with",
+    "match_histograms",
     "ordered_batches",
     "seeded",
     "training_batches",
