@@ -14,6 +14,7 @@ from udalib.data.loading import Batch, collate, ordered_batches, seeded, trainin
 from udalib.data.mining import Mining
 from udalib.data.opening import benchmark, find_pair, first_with
 from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint
+from udalib.data.semi_supervised import SemiSupervised, open_labelled_share
 
 __all__ = [
     "PAIRS",
@@ -30,6 +31,7 @@ __all__ = [
     "RealBenchmark",
     "RealPair",
     "Sample",
+    "SemiSupervised",
     "benchmark",
     "collate",
     "decoded",
@@ -37,6 +39,7 @@ __all__ = [
     "find_profile",
     "fingerprint",
     "first_with",
+    "open_labelled_share",
     "ordered_batches",
     "seeded",
     "training_batches",
