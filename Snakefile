@@ -55,7 +55,8 @@ def records(rows, seeds):
 
 
 def of_tables(names, seeds):
-    return records([row for name in names for row in TABLES[name].rows], seeds)
+    """The records of these tables, each once, for as many seeds as a table asks for."""
+    return list(dict.fromkeys(r for name in names for r in records(TABLES[name].rows, seeds[: TABLES[name].seeds])))
 
 
 FIGURES = {
@@ -96,7 +97,8 @@ def start(wildcards):
 def words(settings):
     """The settings in a file's name on which it depends what a run starts from."""
     chosen = dict(pair.split("=") for pair in settings.split(",")[1:])
-    return {key: chosen[key] for key in ("start", "warmup", "network") if key in chosen}
+    kinds = {"start": str, "warmup": str, "network": str, "labelled_share": float}
+    return {key: kind(chosen[key]) for key, kind in kinds.items() if key in chosen}
 
 
 @cache

@@ -1,6 +1,7 @@
 """Verdicts against figures worked out by hand."""
 
 import csv
+import itertools
 
 import numpy as np
 import pytest
@@ -75,6 +76,28 @@ def test_the_curriculums_steps_are_differences_of_neighbouring_rows():
     first, *_ = claims.LEDGERS["curriculum"].claims
     *steps, easy, pixels = (comparison.measure(figures).tolist() for comparison in first.comparisons)
     assert steps == [[2, 2], [1, 1], [5, 5], [1, 1]] and easy == [3, 3] and pixels == [8, 8]
+
+
+def test_families_are_compared_by_their_means_and_shares_by_their_gains():
+    """AT 40 and 44, ST 45 and 47, AT + ST 49 and 50: 4 and 3.5 apart. Gains of 7 at 1/8 and of 9 at 1/2."""
+    miou = dict(zip(itertools.chain(*tables.FAMILIES.values()), (40, 44, 45, 47, 49, 50), strict=True))
+    shares = {"baseline, 1/8": 30, "IAST, 1/8": 37, "baseline, 1/2": 40, "IAST, 1/2": 49}
+    figures = {row: {"mIoU": np.array([value, value])} for row, value in (miou | shares).items()}
+    by_name = {claim.name: claim for claim in claims.LEDGERS["instance_adaptive"].claims}
+    assert [c.measure(figures).tolist() for c in by_name["I9"].comparisons] == [[4, 4], [3.5, 3.5]]
+    assert by_name["I6"].comparisons[-1].measure(figures).tolist() == [2, 2]
+
+
+def test_a_sweep_of_one_seed_decides_nothing(tmp_path):
+    records = runs_of("weights_sweep", lambda row, seed: 40 + 5 * (row.settings["entropy"] == 3.0), seeds=(0,))
+    tables.write("weights_sweep", records, tmp_path)
+    claims.write("instance_adaptive", tmp_path, tmp_path)
+    with open(tmp_path / "instance_adaptive.csv", newline="") as handle:
+        lines = [line for line in csv.DictReader(handle) if line["claim"] == "I3"]
+    assert len(lines) == 7 and {(line["verdict"], line["n_seeds"], line["std"]) for line in lines} == {
+        ("undecided", "1", "")
+    }
+    assert lines[0]["mean"] == "+5.00" and lines[0]["paper"] == "51.5 - 50.6 = +0.9"
 
 
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):

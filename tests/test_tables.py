@@ -1,6 +1,7 @@
 """Tables against figures worked out by hand."""
 
 import csv
+import dataclasses
 import json
 import re
 import shlex
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udalib import figures, papers, tables
+from udalib import figures, papers, recipes, tables
 from udalib.labels import CITYSCAPES
 from udalib.recipes import gate_study
 
@@ -295,14 +296,78 @@ def test_settings_tell_rows_of_one_recipe_apart(tmp_path):
 
 
 def test_the_batch_makes_every_table(tmp_path):
-    """No run twice, however many rows show it, and no run that no row shows."""
-    command = f"{sys.executable} -m snakemake --dry-run --quiet rules --cores 1 --config profile=smoke tables=all"
+    """No run twice, however many rows show it, no run that no row shows, and for a sweep no more than its one seed."""
+    config = "--config profile=smoke seeds=2 tables=all"
+    command = f"{sys.executable} -m snakemake --dry-run --quiet rules --cores 1 {config}"
     done = subprocess.run(shlex.split(command) + ["--directory", tmp_path], cwd=ROOT, capture_output=True, text=True)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
     runs = {
-        (row.recipe, row.benchmark, *row.settings.items()) for table in tables.TABLES.values() for row in table.rows
+        (seed, row.recipe, row.benchmark, *row.settings.items())
+        for table in tables.TABLES.values()
+        for seed in range(2)[: table.seeds]
+        for row in table.rows
     }
     assert (jobs["run"], jobs["table"]) == (str(len(runs)), str(len(tables.TABLES))), done.stderr
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_the_papers_rows_can_be_found(name):
+    for row in tables.TABLES[name].paper:
+        assert row.printed()["mIoU"] or row.printed()["mIoU_star"]
+
+
+def test_a_share_of_labels_stands_beside_the_papers_column_of_that_share(tmp_path):
+    miou = {"labelled": 30, "oracle": 60, "iast": 40}
+    entries = runs_of(
+        "semi_supervised", lambda row, seed: miou[row.recipe] + 10 * row.settings.get("labelled_share", 0)
+    )
+    for entry in entries:
+        entry["stands_for"] = "GTA5 to Cityscapes"
+    tables.write("semi_supervised", entries, tmp_path)
+    lines = lines_of(tmp_path, "semi_supervised")
+    assert lines["baseline, 1/4"]["kind"] == "paper", "the last row of a label is the paper's"
+    assert [lines[f"IAST, {share} minus baseline, {share}"]["mIoU"] for share in tables.SHARES] == ["10.00"] * 3
+    text = (tmp_path / "semi_supervised.md").read_text()
+    ours, paper = text.split("## The paper's figures")
+    assert "| baseline, 1/4 | 32.5 ± 0.0 |" in ours and "| baseline, 1/4 | 59.0 |" in paper
+    assert "| IAST, 1/2 | 45.0 ± 0.0 |" in ours and "| IAST, 1/2 † | 69.8 |" in paper
+    assert "| oracle | 60.0 ± 0.0 |" in ours and "| oracle | 70.2 |" in paper
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("weights_sweep", {"lambda_i": "entropy", "lambda_c": "flatness"}), ("selector_sweep", {"gamma": "gamma"})],
+)
+def test_a_sweep_has_the_papers_settings_and_one_seed(name, wanted):
+    table = tables.TABLES[name]
+    ours = {row.label: row.settings for row in table.rows}
+    for row in table.paper:
+        for printed, key in wanted.items():
+            if printed in row.where:
+                assert float(row.where[printed]) == ours[row.label][key]
+    assert table.seeds == 1 and {row.label for row in table.paper} <= set(ours)
+    assert len(papers.table("004_iast_table3_lambda")) == len(tables.WEIGHTS)
+
+
+@pytest.mark.parametrize("name", ["weights_sweep", "selector_sweep", "semi_supervised", "families"])
+def test_settings_of_a_row_have_the_types_of_the_recipe(name):
+    """An 8 in place of 8.0 would be another run of the same settings."""
+    for row in tables.TABLES[name].rows:
+        chosen = recipes.settings(row.recipe, **row.settings)
+        kinds = {field.name: field.type for field in dataclasses.fields(chosen)}
+        assert all(type(value) is kinds[key] for key, value in row.settings.items())
+
+
+def test_tables_share_the_run_of_the_whole_method():
+    labels = {
+        "instance_adaptive": "+ ignored region",
+        "instance_adaptive_game": "IAST",
+        "decorator": tables.decorated_label("adaptseg"),
+        "families": tables.decorated_label("adaptseg"),
+        "weights_sweep": tables.weights_label(*tables.CHOSEN_WEIGHTS),
+    }
+    rows = [next(r for r in tables.TABLES[name].rows if r.label == label) for name, label in labels.items()]
+    assert len({(row.recipe, row.benchmark, *row.settings.items()) for row in rows}) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from udalib.data.loading import Batch, collate, ordered_batches, seeded, trainin
 from udalib.data.mining import Mining
 from udalib.data.opening import benchmark, find_pair, first_with
 from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint
+from udalib.data.semi_supervised import SemiSupervised, open_labelled_share
 
 __all__ = [
     "PAIRS",
@@ -31,6 +32,7 @@ __all__ = [
     "RealBenchmark",
     "RealPair",
     "Sample",
+    "SemiSupervised",
     "benchmark",
     "collate",
     "decoded",
@@ -39,6 +41,7 @@ __all__ = [
     "fingerprint",
     "first_with",
     "match_histograms",
+    "open_labelled_share",
     "ordered_batches",
     "seeded",
     "training_batches",

@@ -61,6 +61,7 @@ RECIPES = {
     "sisc": Recipe(multi_level.sisc, multi_level.Windows, multi_level.PROFILES),
     "mlsl": Recipe(multi_level.mlsl, multi_level.WeakLabels, multi_level.PROFILES),
     "iast": Recipe(instance_adaptive.iast, instance_adaptive.InstanceAdaptive, instance_adaptive.PROFILES),
+    "labelled": Recipe(instance_adaptive.labelled, instance_adaptive.Labelled, baselines.SUPERVISED_PROFILES),
     "label-study": Recipe(label_study.label_study, label_study.LabelStudy, {}),
     "window-study": Recipe(label_study.window_study, label_study.WindowStudy, label_study.WINDOW_PROFILES),
     "instance-study": Recipe(label_study.instance_study, label_study.InstanceStudy, {}),
@@ -125,14 +126,18 @@ class Start(NamedTuple):
 def start_of(name: str, benchmark: str = "game-city", profile: str = "quick", **overrides: Any) -> Start | None:
     """What a run of a recipe with these settings starts from; None if from nothing.
 
-    The run before has the settings of its own recipe, and the same network, or the one that this network extends.
+    The run before has the settings of its own recipe, and the same network, or the one that this network extends; and
+    the same labelled share of the target, if both take one.
     Raises ValueError as `settings` does.
     """
     chosen = settings(name, profile, **overrides)
     if before := getattr(chosen, "start", ""):
         network = models.plain(chosen.network)
         same = models.plain(settings(before, profile).network) == network
-        return Start(before, benchmark, {} if same else {"network": network})
+        passed_on = {} if same else {"network": network}
+        if hasattr(chosen, "labelled_share") and hasattr(find(before).settings, "labelled_share"):
+            passed_on["labelled_share"] = chosen.labelled_share
+        return Start(before, benchmark, passed_on)
     if name in ONE_SIDED and (first := data.first_with(benchmark, ONE_SIDED[name])) != benchmark:
         return Start(name, first, overrides)
     return None
@@ -182,7 +187,7 @@ def run(
     }
     side = ONE_SIDED.get(name)
     if real:
-        if side == "target" and not pair.target_has_labels:
+        if (side == "target" or getattr(chosen, "labelled_share", 0)) and not pair.target_has_labels:
             raise ValueError(f"{benchmark} has no oracle, since its target has no labels; choose another recipe.")
         identity["data"] = data.fingerprint(pair, profile, root)
         identity["scoring"] = _code_version(RealExperiment.__module__)

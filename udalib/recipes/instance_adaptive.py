@@ -2,6 +2,8 @@
 
 predict: the whole image. select: thresholds per class that follow the images. train: on the target alone, with a
 regulariser for the pixels that have a label and another for those that have none. Any recipe can come before it.
+
+In the semi-supervised use (Table 8) there is no source; labels are opened for a share of the target's images.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from torch.utils.data import Dataset, Subset
 
 from udalib import data, select, train
 from udalib.labels import IGNORE
+from udalib.recipes import baselines
 from udalib.recipes.experiment import Experiment, Optimisation
 
 SELECTORS = ("instance", "class_balanced", "constant")
@@ -41,6 +44,9 @@ class InstanceAdaptive(Optimisation):
         validation set, which we don't.
     entropy, flatness, normalise: weights of the two regularisers and how they are averaged, see `train.entropy`.
     source_weight: of the cross-entropy on the source, 0 in the paper; then the source is not even read.
+    labelled_share: semi-supervised: open the labels of this share of the target's images, and label only the others.
+        The warm-up without a source is then "labelled", which takes over the share. labelled_weight: of the
+        cross-entropy on the share; the paper does not say whether it stays.
     lr, optimiser, batch_size: ours, as for the other recipes in rounds; the paper takes Adam with 2.5e-5 and 6 images.
         schedule: constant; "cosine" is that of the released code. lr_factor: of each further round, about 0.82 there.
     test_scales: the last network is also tested on images of these scales, mirrored or not: widths of 1024, 1280, 1536,
@@ -63,6 +69,8 @@ class InstanceAdaptive(Optimisation):
     flatness: float = 0.1
     normalise: str = "elements"
     source_weight: float = 0.0
+    labelled_share: float = 0.0
+    labelled_weight: float = 1.0
     lr: float = 1.5e-4
     schedule: str = "constant"
     lr_factor: float = 1.0
@@ -73,12 +81,21 @@ class InstanceAdaptive(Optimisation):
         for field, table in tables.items():
             if (value := getattr(self, field)) not in table:
                 raise ValueError(f"There is no {field} {value!r}; choose one of: {', '.join(table)}.")
+        if self.labelled_share and self.source_weight:
+            raise ValueError(
+                "A labelled_share takes the place of the source; leave out labelled_share or source_weight."
+            )
         self.new_selector(1)  # refuses unusable parameters before anything is computed
 
     @property
     def start(self) -> str:
         """The recipe whose network comes first, as other recipes call it."""
         return self.warmup
+
+    @property
+    def supervised_weight(self) -> float:
+        """Of the cross-entropy on true labels, those of the source or of the labelled share."""
+        return self.labelled_weight if self.labelled_share else self.source_weight
 
     def new_selector(self, number: int) -> Any:
         """The selector of a round, not yet fitted."""
@@ -92,8 +109,31 @@ class InstanceAdaptive(Optimisation):
 PROFILES = {"smoke": {"rounds": 2, "batch_size": 2, "epochs": 0.5}, "quick": {"epochs": 1}}
 
 
+@dataclass(frozen=True)
+class Labelled(baselines.Supervised):
+    """The baseline of Table 8. labelled_share: of the target's images; the steps are those of the oracle."""
+
+    labelled_share: float = 0.125
+
+
+def labelled(x: Experiment, s: Labelled) -> None:
+    """Train on the labelled share of the target alone: what semi-supervised training starts from."""
+    _open_labelled_share(x, s.labelled_share)
+    baselines.source(x, s)
+
+
+def _open_labelled_share(x: Experiment, share: float) -> None:
+    """Make the labelled share the experiment's source and the other images its target; the record says which."""
+    count = len(x.bench.target)
+    x.bench = data.open_labelled_share(x.bench, share)
+    positions = " ".join(map(str, x.bench.labelled))
+    x.run.notes["labelled"] = {"images": len(x.bench.labelled), "of": count, "positions": positions}
+
+
 def iast(x: Experiment, s: InstanceAdaptive) -> None:
     """Instance adaptive self-training on the target alone (Algorithm 1, Eq. 3)."""
+    if s.labelled_share:
+        _open_labelled_share(x, s.labelled_share)
     net = x.start_network()
     for number in x.rounds(net, s.rounds):
         pseudo_labels, facts = _label(x, s, _labeller(x, s, net, number), number)
@@ -143,22 +183,22 @@ def _label(x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int) -> t
 def _train_round(
     x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int, target: Dataset
 ) -> list[tuple[int, float]]:
-    """One round on the target (Eq. 3), and on the source where it has a weight."""
+    """One round on the target (Eq. 3), and on the source, or the labelled share, where it has a weight."""
     steps = max(1, round(s.epochs * len(target) / s.batch_size))
-    weights = x.class_weights(x.bench.source, s.class_weight) if s.source_weight else None
+    weights = x.class_weights(x.bench.source, s.class_weight) if s.supervised_weight else None
 
     def batches(start: int) -> Iterator[tuple[data.Batch, ...]]:
-        domains = [target, x.bench.source] if s.source_weight else [target]
+        domains = [target, x.bench.source] if s.supervised_weight else [target]
         return zip(*(x.draw(domain, s.batch_size, number, steps)(start) for domain in domains), strict=True)
 
     def loss(wrapped: nn.Module, batch: tuple[data.Batch, ...], step: int) -> Tensor:
         if s.labeller == "middle" and step == steps // 2:
             train.save(net.state_dict(), _middle(x, number))
         total = 0.0
-        if s.source_weight:
+        if s.supervised_weight:
             images, labels = x.augmented(batch[1], number, 2 * step)
             with train.keep_statistics(net):
-                total = s.source_weight * train.cross_entropy(wrapped(images).logits, labels, weights)
+                total = s.supervised_weight * train.cross_entropy(wrapped(images).logits, labels, weights)
         images, labels = x.augmented(batch[0], number, 2 * step + 1)
         logits = wrapped(images).logits
         believed, doubted = labels < UNLABELLED, labels == UNLABELLED
