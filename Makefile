@@ -5,6 +5,7 @@ PROFILE ?= quick
 SEEDS   ?= 1
 CORES   ?= all
 TABLES  ?= self_training
+ROOT    ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # On Linux, freed tensors stay with the process instead of going back to the kernel page by page: the same results, and
@@ -19,9 +20,9 @@ READY := .venv/installed
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-tables: $(READY) ## run notebooks and recipes, write figures/ (TABLES=all SEEDS=3 PROFILE=quick CORES=all)
+tables: $(READY) ## run notebooks and recipes, write figures/ (TABLES=all SEEDS=3 PROFILE=quick CORES=all ROOT=datasets)
 	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --nolock --quiet host \
-	    --config profile=$(PROFILE) seeds=$(SEEDS) tables="$(TABLES)"
+	    --config profile=$(PROFILE) seeds=$(SEEDS) tables="$(TABLES)" root="$(ROOT)"
 
 claims: $(READY) ## hold the papers' claims against the tables in figures/
 	udalib claims --tables figures/tables --out figures/claims

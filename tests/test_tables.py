@@ -295,19 +295,24 @@ def test_settings_tell_rows_of_one_recipe_apart(tmp_path):
     assert figures["ST-SP, 0.2 + 0.1"]["round 2"] == pytest.approx([40, 40, 40])
 
 
-def test_the_batch_makes_every_table(tmp_path):
-    """No run twice, however many rows show it, no run that no row shows, and for a sweep no more than its one seed."""
-    config = "--config profile=smoke seeds=2 tables=all"
+@pytest.mark.parametrize("root", ["", "datasets"])
+def test_the_batch_makes_every_table(tmp_path, root):
+    """No run twice, however many rows show it, no run that no row shows, and for a sweep no more than its one seed.
+
+    Tables on real images are left out where nobody says where these are.
+    """
+    config = f"--config profile=smoke seeds=2 tables=all root={root}"
     command = f"{sys.executable} -m snakemake --dry-run --quiet rules --cores 1 {config}"
     done = subprocess.run(shlex.split(command) + ["--directory", tmp_path], cwd=ROOT, capture_output=True, text=True)
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    made = [table for table in tables.TABLES.values() if root or "camvid" not in table.name]
     runs = {
         (seed, row.recipe, row.benchmark, *row.settings.items())
-        for table in tables.TABLES.values()
+        for table in made
         for seed in range(2)[: table.seeds]
         for row in table.rows
     }
-    assert (jobs["run"], jobs["table"]) == (str(len(runs)), str(len(tables.TABLES))), done.stderr
+    assert (jobs["run"], jobs["table"]) == (str(len(runs)), str(len(made))), done.stderr
 
 
 @pytest.mark.parametrize("name", tables.TABLES)

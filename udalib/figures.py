@@ -175,7 +175,7 @@ def _seeds(row: list[dict[str, Any]]) -> str:
 
 
 def _subject(record: dict[str, Any]) -> str:
-    return "{benchmark}, a stand-in for {stands_for}; profile {profile}".format(**record)
+    return f"{tables.subject(record)}; profile {record['profile']}"
 
 
 def _of_one_seed(records: list[dict[str, Any]], wanted: tuple[str, ...]) -> dict[str, dict[str, Any]]:
