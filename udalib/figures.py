@@ -139,8 +139,8 @@ def write_curriculum(records: Iterable[str | Path], folder: str | Path, count: i
     }
     late = _agreed(pair, batch)
     pair.load_state_dict(train.load(whole.weights().parent / "epoch1.pt"))
-    predictions["agreed, epoch 1"] = _agreed(pair, batch)
-    predictions["agreed, epoch {epochs}".format(**whole.record["settings"])] = late
+    predictions["agreed, early"] = _agreed(pair, batch)
+    predictions["agreed, late"] = late
     fig = show.qualitative(batch.images, batch.labels, predictions, bench.classes)
     fig.suptitle(_subject(whole.record) + ", seed {seed}".format(**whole.record), fontsize="small")
     show.save(fig, Path(folder) / "curriculum.png")
