@@ -446,8 +446,8 @@ LEDGERS = {
                     for row in ("self-training", "+ source hard mining")
                 ),
                 why="Self-training wipes all three out, as in the paper. The rule can't say that such a claim holds: "
-                "an IoU is never below zero, and one of exactly zero in every seed has no sign. With the whole method the "
-                "train comes back in one seed.",
+                "an IoU is never below zero, and one of exactly zero in every seed has no sign. With the whole method "
+                "the train comes back in one seed.",
             ),
             Claim(
                 "C4",
