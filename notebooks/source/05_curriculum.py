@@ -7,7 +7,7 @@
 #
 # | at a glance | smoke | quick |
 # |---|---|---|
-# | time on two CPU cores | under a minute | 1 min when the runs are there, 40 min from nothing |
+# | time on two CPU cores | under a minute | 1 min when the runs are there, 45 min from nothing |
 # | peak memory | | 1.7 GB |
 #
 # Data: rendered street scenes, nothing to download. Before this: [02, self-training](02_self_training.ipynb), for
@@ -61,7 +61,7 @@ from udalib import course, data, models, papers, predict, recipes, select, show,
 from udalib.device import autocast
 from udalib.labels import IGNORE
 
-expected = {"smoke": "under a minute", "quick": "1 min when the runs are there, 40 min from nothing"}
+expected = {"smoke": "under a minute", "quick": "1 min when the runs are there, 45 min from nothing"}
 lesson = course.begin("05_curriculum", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 classes = bench.classes

@@ -6,7 +6,7 @@
 #
 # | at a glance | smoke | quick |
 # |---|---|---|
-# | time on two CPU cores | a minute | 4 min when the runs are there, 35 min from nothing |
+# | time on two CPU cores | a minute | 4 min when the runs are there, 40 min from nothing |
 # | peak memory | | 2.5 GB |
 #
 # Data: rendered street scenes, nothing to download. Before this: [02, self-training](02_self_training.ipynb), for
@@ -61,7 +61,7 @@ import udalib
 from udalib import course, data, papers, predict, recipes, score, select, show, tables, train, widgets
 from udalib.labels import IGNORE
 
-expected = {"smoke": "a minute", "quick": "4 min when the runs are there, 35 min from nothing"}
+expected = {"smoke": "a minute", "quick": "4 min when the runs are there, 40 min from nothing"}
 lesson = course.begin("09_instance_adaptive", benchmark, profile, seed, data_root, device, out, expected)
 bench = lesson.open_benchmark()
 classes = bench.classes
