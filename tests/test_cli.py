@@ -70,8 +70,8 @@ def test_run_prints_the_score_and_copies_the_record(capsys, tmp_path):
 ABSENT = """
 import importlib.machinery, importlib.metadata
 
-absent = {"IPython", "ipykernel", "ipywidgets", "jupyter_client", "jupyterlab", "jupytext", "matplotlib", "nbclient",
-          "nbformat", "pandas", "papermill", "seaborn", "snakemake"}
+absent = {"IPython", "ipykernel", "ipywidgets", "jinja2", "jupyter_client", "jupyterlab", "jupytext", "matplotlib",
+          "nbclient", "nbformat", "pandas", "papermill", "seaborn", "snakemake"}
 find_spec, from_name = importlib.machinery.PathFinder.find_spec, importlib.metadata.Distribution.from_name
 
 def find_module(name, *path):

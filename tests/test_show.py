@@ -51,6 +51,13 @@ def test_every_chart_has_titles_and_axis_labels_and_is_small(draw):
     assert kind == "png" and len(data) < 80_000
 
 
+def test_a_chart_keeps_the_colours_of_the_classes():
+    data, _ = show.encode(show.class_bars({"one": [0.5] * C}), dpi=160)
+    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in CITYSCAPES.palette:
+        assert np.abs(pixels - colour).max(axis=1).min() <= 8
+
+
 def test_bars_are_the_figures_and_absent_classes_have_none():
     figure = show.class_bars({"one": [0.5] * C, "two": [None] + [0.25] * (C - 1)})
     heights = [bar.get_height() for bar in figure.axes[0].patches]

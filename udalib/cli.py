@@ -76,6 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("dataset", help="`udalib list` shows the choices; or the .toml file of a benchmark of your own")
     verify.add_argument("--root", "--data-root", type=Path, help="the dataset's folder, or the one that contains it")
 
+    report = _verb(verbs, "report", _report, "write one page about a finished run, with its pictures inside")
+    report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: record.html in the run's folder")
+    report.add_argument("--benchmark", metavar="FILE", help="the .toml file, for a run on a benchmark of your own")
+    report.add_argument("--images", type=int, default=64, help="of the target to look at, or 0; default: %(default)s")
+    report.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
+    report.add_argument("--root", "--data-root", type=Path, help="folder that contains the datasets, for real ones")
+
     notebook = _verb(verbs, "notebook", _notebook, "run a notebook without a browser")
     notebook.add_argument("name", help="such as 02_self_training, or the file's path")
     notebook.add_argument("-p", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), dest="parameters")
@@ -242,6 +250,22 @@ def _print_report(title: str, report: dict[str, Any]) -> None:
             )
     for problem in report["problems"]:
         print(f"PROBLEM {problem}")
+
+
+def _report(options: Namespace) -> int:
+    from udalib import report
+
+    path = report.write(
+        options.run,
+        options.out,
+        benchmark=options.benchmark,
+        root=options.root,
+        images=options.images,
+        device=options.device,
+        progress=_count("looked at"),
+    )
+    print(f"report: {path}")
+    return 0
 
 
 def _notebook(options: Namespace) -> int:

@@ -61,9 +61,7 @@ def confusion(
     outputs, classes = net.num_classes, bench.classes
     to_outputs, dropped = torch.arange(256, dtype=torch.uint8), []
     if outputs == len(classes):
-        matrix = AnyClasses(outputs, bench.merge)
-        if isinstance(bench, data.RealBenchmark) and bench.pair.keep:
-            dropped = [index for index in range(outputs) if index not in bench.pair.keep]
+        matrix, dropped = AnyClasses(outputs, bench.merge), left_out(bench)
     elif outputs == len(labels.CITYSCAPES) and classes in MERGES:
         matrix = AnyClasses(outputs, MERGES[classes])
         to_outputs[: len(classes)] = torch.tensor(classes.train_ids, dtype=torch.uint8)
@@ -80,6 +78,13 @@ def confusion(
         if progress:
             progress(done, len(bench.val))
     return matrix
+
+
+def left_out(bench: data.Benchmark) -> list[int]:
+    """The classes of a benchmark that don't count when a prediction is made for scoring; mostly none."""
+    if isinstance(bench, data.RealBenchmark) and bench.pair.keep:
+        return [index for index in range(len(bench.classes)) if index not in bench.pair.keep]
+    return []
 
 
 def released(checkpoint: Path, form: str, branches: int | None, height: int | None) -> nn.Module:

@@ -9,6 +9,7 @@ tensors.
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,17 @@ styled = rc_context(_STYLE)
 
 
 @styled
-def encode(fig: Figure) -> tuple[bytes, str]:
+def encode(fig: Figure, dpi: int = DPI) -> tuple[bytes, str]:
     """A figure as (bytes, kind): a small "jpeg" where it holds images, a crisp "png" where it does not."""
     buffer = io.BytesIO()
     if any(ax.images for ax in fig.axes):
-        fig.savefig(buffer, format="jpeg", dpi=DPI, pil_kwargs={"quality": 80})
+        fig.savefig(buffer, format="jpeg", dpi=dpi, pil_kwargs={"quality": 80})
         return buffer.getvalue(), "jpeg"
-    fig.savefig(buffer, dpi=DPI)
+    fig.savefig(buffer, dpi=dpi)
     small = io.BytesIO()  # a chart has few colours: with a palette it takes a third of the space
-    Picture.open(buffer).convert("RGB").quantize(64).save(small, "png", optimize=True)
+    # The default method takes its palette from large areas, and paints the swatch of one class in another's colour.
+    chart = Picture.open(buffer).convert("RGB").quantize(method=Picture.Quantize.FASTOCTREE)
+    chart.save(small, "png", optimize=True)
     return small.getvalue(), "png"
 
 
@@ -408,7 +411,7 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], ylabel: str = "l
     """Training curves, each a list of (step, value)."""
     fig = Figure(figsize=(0.65 * WIDTH, 3))
     ax = fig.subplots()
-    for (name, points), colour in zip(series.items(), PALETTE, strict=False):
+    for (name, points), colour in zip(series.items(), cycle(PALETTE), strict=False):
         ax.plot(*np.array(points, float).T, label=name, color=colour)
     ax.set(title="Training", xlabel="step", ylabel=ylabel)
     ax.grid()
