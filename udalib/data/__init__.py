@@ -13,7 +13,7 @@ from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 from udalib.data.mining import Mining
 from udalib.data.opening import benchmark, find_pair, first_with
-from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint
+from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint, open_real
 
 __all__ = [
     "PAIRS",
@@ -37,6 +37,7 @@ __all__ = [
     "find_profile",
     "fingerprint",
     "first_with",
+    "open_real",
     "ordered_batches",
     "seeded",
     "training_batches",
