@@ -4,8 +4,9 @@ import dataclasses
 import tomllib
 
 import pytest
+import torch
 
-from udalib import models, recipes
+from udalib import models, recipes, train
 from udalib.recipes import paper
 
 VERSIONS = [(name, profile) for name in paper.recipes() for profile in paper.PROFILES]
@@ -15,10 +16,11 @@ VERSIONS = [(name, profile) for name in paper.recipes() for profile in paper.PRO
 def test_every_value_is_a_setting_of_its_recipe(name, profile):
     values = paper.settings(name, profile)
     # As overrides they are checked for their names and types.
-    assert recipes.settings(name, "smoke", **values) == recipes.settings(name, profile, **values)
+    assert recipes.settings(name, profile, **values) == recipes.settings(name, profile)
     chosen = dataclasses.asdict(recipes.settings(name, profile))
     assert {key: chosen[key] for key in values} == values
-    assert models.find(values["network"])
+    _check_rates(values["network"], values.get("rates", {}))
+    train.Plan(1, values["lr"], values["schedule"], values["optimiser"])  # refuses what the loop doesn't know
     # What our mini network is trained with must not be taken over silently.
     assert {"lr", "optimiser", "schedule", "batch_size", "crop", "scale", "jitter", "label_stride"} <= set(values)
 
@@ -43,6 +45,24 @@ def test_released_changes_what_was_printed():
     iast = recipes.settings("iast", "paper-released")
     rates = [round(iast.lr * iast.lr_factor**number, 6) for number in range(3)]
     assert rates == [3e-5, 2.4e-5, 2e-5] or rates == [3e-5, 2.5e-5, 2e-5]
+
+
+@pytest.mark.parametrize(("name", "profile"), VERSIONS)
+def test_what_comes_before_has_the_same_network_and_parts_for_its_rates(name, profile):
+    wanted, values, passed = models.plain(recipes.settings(name, profile).network), {}, []
+    while start := recipes.start_of(name, "gta5-cityscapes", profile, **values):
+        name, values = start.recipe, start.settings
+        before = recipes.settings(name, profile, **values)
+        assert before.network == wanted
+        _check_rates(wanted, before.rates)
+        passed.append(name)
+    assert passed in ([], ["source"], ["adaptseg", "source"])
+
+
+def _check_rates(network, rates):
+    with torch.device("meta"):
+        parts = dict(models.find(network)(19).named_children())
+    assert set(rates) <= set(parts)
 
 
 def test_a_recipe_of_no_paper_says_so():

@@ -7,6 +7,7 @@ matplotlib, and `udalib --help` without torch.
 import argparse
 import ast
 import json
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -128,16 +129,27 @@ def _setting(text: str) -> tuple[str, Any]:
         return key, value  # a word, such as the name of a recipe
 
 
-def _run(options: Namespace) -> int:
-    from udalib import recipes
+def _join(device: str | None) -> str | None:
+    """The device of this process, which is one of several under torchrun; only the first of them prints."""
+    from udalib import processes
 
+    device = processes.join(device)
+    if processes.rank() > 0:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, it is open as long as the process
+    return device
+
+
+def _run(options: Namespace) -> int:
+    from udalib import processes, recipes
+
+    device = _join(options.device)
     result = recipes.run(
         options.recipe,
         benchmark=options.benchmark,
         profile=options.profile,
         seed=options.seed,
         root=options.root,
-        device=options.device,
+        device=device,
         **dict(options.set),
     )
     for subject, text in result.record.get("protocol", {}).items():
@@ -147,7 +159,7 @@ def _run(options: Namespace) -> int:
         f"mIoU {100 * result.miou:.1f} %, pixel accuracy {100 * result.pixel_accuracy:.1f} %"
     )
     print(f"record: {result.record_path}")
-    if options.record:
+    if options.record and processes.rank() == 0:
         _copy_record(result.record, options.record)
     return 0
 
@@ -167,7 +179,7 @@ def _evaluate(options: Namespace) -> int:
     from udalib.device import pick
     from udalib.recipes.experiment import scores_of
 
-    device, form = pick(options.device), options.released
+    device, form = pick(_join(options.device)), options.released
     if form is None and (options.branches or options.height):
         raise ValueError("--branches and --height are for released networks; say whose it is with --released.")
     scales = tuple(options.scales or (models.find_form(form).test_scales if form else (1.0,)))
@@ -318,7 +330,7 @@ def _list(options: Namespace) -> int:
     _columns("Benchmarks", {name: f"stands in for {data.find_pair(name).stands_for}" for name in data.PAIRS})
     _columns("Benchmarks on real datasets, for --root", {name: _described(p) for name, p in data.REAL_PAIRS.items()})
     _columns("Real datasets, for `udalib verify`", {name: dataset.title for name, dataset in sets.SETS.items()})
-    _columns("Profiles", {name: profile.purpose for name, profile in data.PROFILES.items()})
+    _columns("Profiles", {name: profile.purpose for name, profile in data.PROFILES.items()} | recipes.paper.PURPOSES)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from udalib import data, labels, models, predict, recipes, runs, score
+from udalib import data, labels, models, predict, processes, recipes, runs, score
 from udalib.recipes.real_experiment import AnyClasses
 
 # Scores a network of the 19 classes on truth in fewer of them.
@@ -52,6 +52,7 @@ def confusion(
     flip, scales: see `predict.whole`. batch_size: images predicted at once; their sizes must be equal. progress:
         called with (images done, images in all).
 
+    Several processes share the images and return the same matrix; see `processes`.
     Predictions are among the classes that the benchmark keeps, if it names any.
     A network of the 19 Cityscapes classes is also scored on benchmarks with the classes of SYNTHIA or CamVid: a
     prediction of a class that they don't have is then wrong for its pixel, and a false positive of no class.
@@ -69,14 +70,15 @@ def confusion(
         raise ValueError(
             f"The network has {outputs} classes and {bench.name} {len(classes)}; choose a benchmark with its classes."
         )
-    done = 0
-    for batch in data.ordered_batches(bench.val, batch_size):
+    done, images = 0, processes.share_of(bench.val)
+    for batch in data.ordered_batches(images, batch_size):
         for probs, _ in predict.whole(net, [batch], flip=flip, scales=scales):
             probs[:, dropped] = -1
             matrix.update(probs.argmax(dim=1).cpu(), to_outputs[batch.labels.long()])
         done += len(batch.names)
         if progress:
-            progress(done, len(bench.val))
+            progress(done, len(images))
+    matrix.matrix = processes.summed(matrix.matrix)
     return matrix
 
 

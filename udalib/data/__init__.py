@@ -14,7 +14,7 @@ from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 from udalib.data.mining import Mining
 from udalib.data.opening import benchmark, find_pair, first_with
-from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint
+from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint, open_real
 from udalib.data.semi_supervised import SemiSupervised, open_labelled_share
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "first_with",
     "match_histograms",
     "open_labelled_share",
+    "open_real",
     "ordered_batches",
     "seeded",
     "training_batches",

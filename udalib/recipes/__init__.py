@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args
 import torch
 from torch import nn
 
-from udalib import data, labels, models, runs, score, train
+from udalib import data, labels, models, processes, runs, score, train
 from udalib.device import describe, pick
 from udalib.recipes import (
     adversarial,
@@ -25,6 +25,7 @@ from udalib.recipes import (
     self_training,
 )
 from udalib.recipes.experiment import Experiment, Optimisation, Report, scores_of
+from udalib.recipes.paper_experiment import PaperExperiment, at_scale, fingerprint
 from udalib.recipes.real_experiment import RealExperiment
 
 
@@ -81,24 +82,24 @@ def find(name: str) -> Recipe:
 def settings(name: str, profile: str = "quick", **overrides: Any) -> Optimisation:
     """The settings of a recipe under a profile, with some of them overridden.
 
-    profile: one of `data.PROFILES`, or "paper" or "paper-released": see `recipes.paper`.
+    profile: one of `data.PROFILES`, or "paper" or "paper-released", see `recipes.paper`, which add the settings of
+        `PaperScale`.
 
     Raises ValueError for unknown names and for values of another type than the default's.
     """
     recipe = find(name)
     if profile in paper.PROFILES:
-        of_profile = paper.settings(name, profile)
+        of_profile, kind = paper.settings(name, profile), at_scale(recipe.settings)
     else:
-        of_profile = recipe.profiles.get(data.find_profile(profile).name, {})
-    fields = {field.name: field for field in dataclasses.fields(recipe.settings)}
+        of_profile, kind = recipe.profiles.get(data.find_profile(profile).name, {}), recipe.settings
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     for key, value in overrides.items():
         if key not in fields:
             raise ValueError(f"Recipe {name!r} has no setting {key!r}; its settings are: {', '.join(fields)}.")
         if not _fits(value, fields[key].type):
-            raise ValueError(
-                f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {fields[key].default!r}."
-            )
-    return recipe.settings(**{**of_profile, **overrides})
+            default = {} if fields[key].type is dict else fields[key].default
+            raise ValueError(f"Setting {key!r} of recipe {name!r} can't be {value!r}; give a value like {default!r}.")
+    return kind(**{**of_profile, **overrides})
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -126,15 +127,15 @@ class Start(NamedTuple):
 def start_of(name: str, benchmark: str = "game-city", profile: str = "quick", **overrides: Any) -> Start | None:
     """What a run of a recipe with these settings starts from; None if from nothing.
 
-    The run before has the settings of its own recipe, and the same network, or the one that this network extends; and
-    the same labelled share of the target, if both take one.
+    The run before has the settings of its own recipe, under the papers' profiles with `start_settings` over them, and
+    the same network, or the one that this network extends; and the same labelled share of the target, if both take one.
     Raises ValueError as `settings` does.
     """
     chosen = settings(name, profile, **overrides)
     if before := getattr(chosen, "start", ""):
-        network = models.plain(chosen.network)
-        same = models.plain(settings(before, profile).network) == network
-        passed_on = {} if same else {"network": network}
+        network, given = models.plain(chosen.network), getattr(chosen, "start_settings", {})
+        same = models.plain(settings(before, profile, **given).network) == network
+        passed_on = dict(given) if same else {"network": network, **given}
         if hasattr(chosen, "labelled_share") and hasattr(find(before).settings, "labelled_share"):
             passed_on["labelled_share"] = chosen.labelled_share
         return Start(before, benchmark, passed_on)
@@ -170,11 +171,19 @@ def run(
     called with lines of progress; default `print`. fold: of a benchmark in folds, run this one alone; without it, all
     of them are run, and the confusion matrices of their validation sets added. overrides: settings of the recipe.
 
-    Raises ValueError for unknown names and unusable values, and for the oracle of a target without labels.
+    Under the papers' profiles several processes may call it at once, see `processes`.
+
+    Raises ValueError for unknown names and unusable values, for the oracle of a target without labels, for the papers'
+    profiles on an embedded benchmark, and for several processes under another profile.
     """
     chosen, target_device = settings(name, profile, **overrides), pick(device)
     pair = data.find_pair(benchmark)
-    real = isinstance(pair, data.RealPair)
+    real, of_paper = isinstance(pair, data.RealPair), profile in paper.PROFILES
+    if of_paper and not real:
+        raise ValueError(f"Profile {profile!r} is for real datasets; choose a benchmark such as gta5-cityscapes.")
+    if processes.count() > 1 and not of_paper:
+        raise ValueError(f"Profile {profile!r} runs in one process; choose {' or '.join(paper.PROFILES)}.")
+    kind = PaperExperiment if of_paper else RealExperiment if real else Experiment
     report = report or (lambda text: print(f"{name} on {benchmark}: {text}", flush=True))
     identity = {
         "recipe": name,
@@ -190,7 +199,10 @@ def run(
         if (side == "target" or getattr(chosen, "labelled_share", 0)) and not pair.target_has_labels:
             raise ValueError(f"{benchmark} has no oracle, since its target has no labels; choose another recipe.")
         identity["data"] = data.fingerprint(pair, profile, root)
-        identity["scoring"] = _code_version(RealExperiment.__module__)
+        identity["scoring"] = _code_version(kind.__module__)
+    if of_paper:
+        identity["pretrained"] = fingerprint(chosen.pretrained)
+        pair = chosen.resized(pair)
     if pair.folds and fold is None:
         parts = [run(name, benchmark, profile, seed, root, device, report, k, **overrides) for k in range(pair.folds)]
         return _pooled(identity, parts, pair.merge)
@@ -202,29 +214,32 @@ def run(
     elif side == "source" and fold:
         start = run(name, benchmark, profile, seed, root, device, fold=0, **overrides)
     identity["start"] = _name(start) if start else None
-    with runs.open_run(identity) as record:
+    with processes.open_run(identity) as record:
         if not record.finished:
             progress = _opening(report, "decoded" if real else "rendered")
-            bench = data.benchmark(benchmark, profile, seed, root, fold=fold, progress=progress)
-            kind = RealExperiment if real else Experiment
+            if real:
+                bench = data.open_real(pair, profile, seed, root, fold=fold, progress=progress)
+            else:
+                bench = data.benchmark(benchmark, profile, seed, root, fold=fold, progress=progress)
             experiment = kind(bench, chosen, record, target_device, start, report)
             find(name).steps(experiment, chosen)
             record.write(
                 "finished",
-                device=describe(target_device),
+                device=describe(target_device) + (f", {n} processes" if (n := processes.count()) > 1 else ""),
                 stands_for=pair.stands_for,
                 classes=list(bench.classes.names),
                 scored_classes=list((bench.merge.target if bench.merge else bench.classes).names),
                 **({"protocol": {**bench.protocol, "test": _tested(chosen)}} if real else {}),
             )
-        return runs.Result(runs.read_record(record.record_path), record.record_path)
+    return runs.Result(runs.read_record(record.record_path), record.record_path)
 
 
 def _tested(chosen: Optimisation) -> str:
     """How a run's networks are tested, in words."""
-    scales = getattr(chosen, "test_scales", ())
+    scales, seen = getattr(chosen, "test_scales", ()), getattr(chosen, "target_size", ())
+    size = f", seen at {seen[0]}x{seen[1]}" if seen else ""
     again = f"; in the last round also at the scales {', '.join(map(str, scales))} with mirror images" if scales else ""
-    return f"scale 1, no mirror images{again}"
+    return f"scale 1, no mirror images{size}{again}"
 
 
 def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Merge | None) -> runs.Result:
@@ -233,7 +248,7 @@ def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Me
     A fold of ten images often lacks a class; pooling counts every pixel once (the paper does not say which).
     """
     first = folds[0].record
-    with runs.open_run({**identity, "folds": [_name(fold) for fold in folds]}) as record:
+    with processes.open_run({**identity, "folds": [_name(fold) for fold in folds]}) as record:
         if not record.finished:
             for rounds in zip(*(fold.rounds for fold in folds), strict=True):
                 matrix = score.ConfusionMatrix(len(first["classes"]), merge)
@@ -247,7 +262,7 @@ def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Me
                 record.add_round({"round": rounds[0]["round"], **scores})
             kept = ("device", "stands_for", "classes", "scored_classes", "protocol")
             record.write("finished", **{key: first[key] for key in kept if key in first})
-        return runs.Result(runs.read_record(record.record_path), record.record_path)
+    return runs.Result(runs.read_record(record.record_path), record.record_path)
 
 
 def _name(result: runs.Result) -> str:

@@ -13,7 +13,9 @@ from udalib.train.adversarial import (
 from udalib.train.batchnorm import adapt_statistics, frozen_statistics, keep_statistics
 from udalib.train.checkpoints import load, save
 from udalib.train.curriculum import decoder_similarity, drop_share, source_share
+from udalib.train.groups import parameter_groups
 from udalib.train.hard_examples import hard_example_labels
+from udalib.train.in_parts import InParts
 from udalib.train.loop import Plan, fit, make_fabric
 from udalib.train.losses import cross_entropy
 from udalib.train.regularisers import NORMALISE, entropy, flatness
@@ -25,6 +27,7 @@ __all__ = [
     "SCHEDULES",
     "SOURCE",
     "TARGET",
+    "InParts",
     "Plan",
     "adapt_statistics",
     "alignment_loss",
@@ -42,6 +45,7 @@ __all__ = [
     "make_fabric",
     "minmax_loss",
     "normalised_entropy",
+    "parameter_groups",
     "save",
     "source_share",
     "weighted_self_information",

@@ -2,7 +2,7 @@
 
 Each file has a table `printed` and, where there is code, a table `released` of what the code does otherwise. `like`
 names the recipe whose file it starts from. Comments say where a value comes from, and under "Not settings yet" what our
-recipes can't be told.
+recipes can't be told. What is set there beyond a recipe's own settings is described in `recipes.paper_experiment`.
 """
 
 import tomllib
@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 PROFILES = {"paper": ("printed",), "paper-released": ("printed", "released")}
+PURPOSES = {
+    "paper": "the papers' settings as printed, on real datasets: GPUs, days",
+    "paper-released": "the same as in the authors' code, where there is some",
+}
 FOLDER = Path(__file__).parent
 
 
