@@ -473,9 +473,10 @@ LEDGERS = {
                         _game_minus_city("+ source hard mining", "self-training"),
                     ),
                 ),
-                why="What the curriculum gains is what it mends of the harm that self-training does. Self-training wipes "
-                "out the rare classes here from either source, and so does the more harm the better the network was. If "
-                "so, it falls further below source-only where the source is the city, which is closer.",
+                why="What the curriculum gains is what it mends of the harm that self-training does. Self-training "
+                "wipes out the rare classes here from either source, and so does the more harm the better the "
+                "network was. If so, it falls further below source-only where the source is the city, which is "
+                "closer.",
                 evidence=(
                     Comparison(
                         "self-training minus source-only: from game minus from city",
