@@ -280,3 +280,235 @@ for name, judge, view in (("D1", d1, lambda o: o.features), ("D2", d2, lambda o:
     raised = after(train.alignment_loss(judge, seen[1]), fusion, of_target) > of_target()
     apart = after(train.discriminator_loss(judge, *seen), judge, gap) > gap()
     print(f"{name}: the network raises it on the target {bool(raised)}, its own step moves the domains apart {bool(apart)}")
+
+# %% [markdown]
+# ## What the record says
+#
+# The run has kept its diary, in twenty parts: how often each discriminator was right, and the mean losses.
+#
+# **Predict.** D1 sees the finer map, and the heavier loss is against it. Which of the two will be right more often in the
+# end?
+
+# %%
+game = aligned.rounds[-1]["game"]
+parts_of = range(1, len(game["accuracy"]) + 1)
+panels = {"Who can tell?": {"D1": (parts_of, game["accuracy"]), "D2": (parts_of, game["aux_accuracy"])}}
+named = {"segmentation": [row[0] for row in game["losses"]], "D1": [row[2] for row in game["losses"]]}
+named |= {"network against D1": [row[1] for row in game["losses"]], "D2": [row[1] for row in game["aux_losses"]]}
+panels["Losses"] = {name: (parts_of, values) for name, values in named.items()}
+fig = lines(panels, "part of the training", "share of right scores, and loss")
+show.caption(fig, "The diary of a game with two discriminators. Guessing is right in 0.5 and has a loss of 0.69.")
+show.say("**The record**: " + (" ".join(game["warnings"]) or "no warning."))
+
+# %%
+_, on_source = look(aligned, Subset(bench.source, some))
+rows, reach = [], {}
+for d, name in enumerate(("D1", "D2")):
+    own, foreign = on_source[:, d], said[:, d]
+    reach[name] = (foreign.max() - foreign.min()).item()
+    cells = [f"{values.mean():.3f}" for values in (own, foreign)]
+    cells += [f"{foreign.min():.3f} to {foreign.max():.3f}", f"{foreign.std():.3f}"]
+    rows.append([name, *cells, f"{(own > 0.5).double().mean():.0%}", f"{(foreign < 0.5).double().mean():.0%}"])
+header = ["probability of source", "on the source", "on the target", "range there", "spread there"]
+show.table([*header, "right on the source", "on the target"], rows)
+
+# %% [markdown]
+# Now think about what we want from these two. As *opponents* they have done their work when they can't tell the domains
+# apart any more: about one half everywhere, right as often as a coin. As *witnesses* they would then be worthless. The
+# method needs a game that is good enough to help the network, and not so good that it silences the witness. Nobody
+# steers this. A discriminator that is always right is no better: one that says "target" to every cell of the target has
+# found out the city's paint, and has no opinion on places.
+#
+# ### Opponent or witness: a toy
+#
+# We can watch both over the time of a game, in the toy city of 06, with truth. The discriminator sees softmax maps, and
+# answers for cells of 4 × 4 pixels. Its *worth* as a witness is the share of right pixels in the trusted half, minus the
+# share in the other half.
+
+
+# %%
+def toy_game(weight, steps=160, every=10):
+    """Align the toy's network. Returns its diary: rows (step, discriminator's accuracy, its worth, mIoU)."""
+    torch.manual_seed(0)
+    net, judge = copy.deepcopy(toy_net), models.FeatureDiscriminator(4, 2, width=8)
+    players = torch.optim.Adam(net.parameters(), 1e-3), torch.optim.Adam(judge.parameters(), 1e-3, betas=(0.9, 0.99))
+    diary = []
+    for step in range(steps + 1):
+        if step % every == 0:
+            with torch.no_grad():
+                own, maps = (net(x).logits.softmax(dim=1) for x in (toy_source, toy_target))
+                correct, scores = (maps.argmax(dim=1) == toy_truth), judge(maps)
+            trusted = smooth(scores[:, 0], (32, 32)) > scores.median()
+            worth = correct[trusted].double().mean() - correct[~trusted].double().mean()
+            accuracy = ((judge(own) > 0).double().mean() + (scores < 0).double().mean()) / 2
+            diary.append([step, accuracy.item(), 100 * worth.item(), toy.iou(net, toy_target, toy_truth).mean().item()])
+        i, j = torch.randint(64, (2, 8))
+        p_s, p_t = net(toy_source[i]).logits, net(toy_target[j]).logits.softmax(dim=1)
+        loss = train.cross_entropy(p_s, toy_labels[i]) + weight * train.alignment_loss(judge, p_t)
+        loss = loss + train.discriminator_loss(judge, p_s.softmax(dim=1), p_t)
+        [player.zero_grad() for player in players]
+        loss.backward()
+        [player.step() for player in players]
+    return np.array(diary)
+
+
+# %% [markdown]
+# **Predict.** Three games again: a spectator of weight 0, a weight of 0.003, and one of 1. Whose discriminator will be
+# the best witness in the end? When, during a game, would you have stopped it?
+
+# %%
+toy_source, toy_labels = toy.streets(64, seed=0)
+toy_target, toy_truth = toy.streets(64, seed=1, target=True)
+toy_net = toy.source_only(toy_source, toy_labels)
+diaries = {f"weight {weight:g}": toy_game(weight) for weight in (0.0, 0.003, 1.0)}
+columns = {"Accuracy [%]": 1, "Worth [points]": 2, "Toy mIoU [%]": 3}
+scale = {1: 100, 2: 1, 3: 1}
+panels = {t: {n: (d[:, 0], scale[c] * np.nan_to_num(d[:, c])) for n, d in diaries.items()} for t, c in columns.items()}
+fig = lines(panels, "step", "")
+show.caption(fig, "Three toy games: the discriminator as an opponent, as a witness, and what became of the network.")
+ends = {name: diary[-1, 2] for name, diary in diaries.items()}
+peaks = {name: diary[1:][np.nan_to_num(diary[1:, 2]).argmax()] for name, diary in diaries.items()}
+show.say(f"Best witness in the end: **{max(ends, key=ends.get)}** ({max(ends.values()):+z.1f} points).")
+show.say("Worth most at step: " + ", ".join(f"{name} **{row[0]:.0f}** ({row[2]:+z.1f})" for name, row in peaks.items()) + ".")
+
+# %% [markdown]
+# The middle panel needs the truth, and on a real target you have only the left one. Try to guess the second from the
+# first. If accuracy does not tell you, no warning of the record will either: the warnings speak of the game, and here the
+# game is not what we want to know. And the last step of a game is a moment like any other. A witness of step 150 may say
+# something else than that of step 160.
+
+# %% [markdown]
+# ## The idea in three sentences
+#
+# Ask the two discriminators about every place of the target, bring their answers to one scale, and close the gate over
+# the places that look least like the source. Among the pixels that are left, keep of each class the most confident
+# share, as in 03. Then take these labels, the proxies, and train a network on them that has seen neither the source nor
+# the game.
+#
+# In symbols, Eq. 5 of the paper:
+#
+# $$\hat y^{(l)} = \begin{cases} 1 & \text{if } l=\arg\max_l \dfrac{P^{(l)}}{t_2^{(l)}},\quad P^{(l)}>t_2^{(l)},\quad A>t_1\\[2pt]
+# 0 & \text{otherwise}\end{cases}$$
+#
+# | symbol | in the code | shape |
+# |---|---|---|
+# | $P$, softmax of the aligned network | `probs` | `[N,C,H,W]` |
+# | what $D_1$ and $D_2$ say, 1 for source | `said` | `[N,2,h,w]`, a cell is 32 × 32 pixels |
+# | $A$, the adversarial confidence | `cells`, and `smooth(cells)` for pixels | `[N,h,w]`, `[N,H,W]` |
+# | $t_1$, so that the share $p_1$ of the cells is above it | `t1` | a number |
+# | $t_2^{(l)}$, so that the share $p_2$ of class $l$ is above it | `t2` | `[C]` |
+#
+# The paper chooses $p_1 = 0.6$ and $p_2 = 0.8$, and says that $p_1 = 1$ means no gate. (It calls $p_1$ a percentile, but
+# it counts what is *kept*.) A pixel that fails is ignored; where all $\hat y$ are 0, our label is 255.
+
+# %% [markdown]
+# ## By hand: one scale for two
+#
+# A toy city of two images, with eight cells each. D1 has opinions. D2 says one half to everything, give or take a
+# hundredth.
+#
+# **Predict.** "Bring to the same scale" is all the paper says. We stretch each discriminator between its least and its
+# largest value. How much of a say does D2 have after that?
+
+# %%
+generator = torch.Generator().manual_seed(3)
+believed = torch.linspace(0.05, 0.95, 16)[torch.randperm(16, generator=generator)]  # what a good witness would say
+shrug = 0.5 + 0.01 * (torch.rand(16, generator=generator) - 0.5)
+toy_said = torch.stack([believed, shrug]).view(2, 2, 2, 4).movedim(0, 1)
+print("maps", list(toy_said.shape), "= images, discriminators, cells; as one map", list(stretched(toy_said).mean(dim=1).shape))
+ways = {"plain mean": toy_said.double(), "each stretched": stretched(toy_said)}
+cells = {name: maps.mean(dim=1) for name, maps in ways.items()}
+rows = [[believed.view(2, 2, 4)[i], *(stretched(map_[:, None])[i, 0] for map_ in cells.values())] for i in range(2)]
+fig = show.image_grid(rows, ["D1 alone", "plain mean", "each stretched"], ["image 1", "image 2"])
+fig.set_size_inches(6, 2.4)
+show.caption(fig, "What D1 believes, and two ways to join it with a D2 that shrugs. (Each column from its least to its largest.)")
+like = {name: np.corrcoef(map_.flatten(), believed)[0, 1] for name, map_ in cells.items()}
+show.say("Correlation with D1: " + ", ".join(f"{name} **{value:.2f}**" for name, value in like.items()) + ".")
+
+# %% [markdown]
+# A shrug has been turned into an opinion, and its vote counts as much as any. Stretching takes away the one thing by which
+# a discriminator could have told us that it does not know. Not stretching has a fault too: two discriminators that
+# disagree about the *level*, and agree about the order, would be weighed by their temper. In our real city:
+
+# %%
+for name, width in reach.items():
+    show.say(f"{name} moves within {width:.3f} on the target, so that stretching makes its differences **{1 / width:.1f} times** as large.")
+both = np.corrcoef(*(said[:, d].flatten() for d in (0, 1)))[0, 1]
+show.say(f"Correlation of D1 with D2, cell by cell: **{both:.2f}**.")
+
+# %% [markdown]
+# ## By hand: the gate and the thresholds
+#
+# Two small functions for $t_1$, one for $t_2$ and the label. `value_at` is the rule of 03: sort from the top, and take the
+# value at rank $\mathrm{round}(p\cdot n)$; whoever is strictly above it is kept.
+
+
+# %% tags=["setup"]
+def value_at(values, share):
+    """The value at rank round(share * n) from the top; 1 where that rank is 0, so that nobody is above it."""
+    rank = round(share * values.numel())
+    return values.flatten().sort(descending=True).values[rank - 1].item() if rank else 1.0
+
+
+def open_gate(maps, p1, size):
+    """t1 from the cells of maps [N,D,h,w] on one scale, and where pixels pass it, bool [N,H,W]."""
+    cells = maps.mean(dim=1).float()
+    t1 = -math.inf if p1 == 1 else value_at(cells, p1)
+    pixels = F.interpolate(cells[:, None].double(), size, mode="bilinear", align_corners=False)[:, 0].float()
+    return t1, pixels > t1
+
+
+def proxies(probs, passes, p2):
+    """Eq. 5 on softmax [N,C,H,W] and the pixels that pass [N,H,W]. Returns t2 [C] and labels [N,H,W]."""
+    confidence, prediction = probs.max(dim=1)
+    lists = [confidence[passes & (prediction == c)] for c in range(probs.shape[1])]  # survivors only
+    t2 = torch.tensor([value_at(values, p2) for values in lists])
+    quotient, label = (probs / t2.view(-1, 1, 1)).max(dim=1)
+    return t2, torch.where(passes & (quotient > 1), label, IGNORE).to(torch.uint8)
+
+
+# %% [markdown]
+# **Predict.** For the toy city and $p_1 = 0.5$: how many of the sixteen cells are above $t_1$? And how many pixels?
+
+# %%
+t1, passes = open_gate(stretched(toy_said), 0.5, (64, 128))
+cells = stretched(toy_said).mean(dim=1).float()
+print("cells", list(cells.shape), "to pixels", list(passes.shape))
+print(f"t1 is {t1:.3f}: {int((cells > t1).sum())} of {cells.numel()} cells are above it, and {passes.double().mean():.1%} of the pixels")
+rows = [[stretched(cells[:, None])[i, 0], smooth(cells, (64, 128))[i], passes[i]] for i in range(2)]
+fig = show.image_grid([[F.interpolate(r[0][None, None], (64, 128))[0, 0], *r[1:]] for r in rows], ["A, cells", "A, pixels", "passes"])
+show.caption(fig, "From cells to pixels: the gate has soft corners, though each cell was counted as a square.")
+
+# %% [markdown]
+# One cell fewer than half, since the cell that *is* $t_1$ is not above it. And not the same share of pixels, because the
+# line between two cells is drawn where the interpolated value crosses $t_1$. We read $t_1$ from cells, all of one area,
+# and not from a million interpolated pixels; nobody should have to sort what a ruler has made.
+#
+# For $p_1 = 1$ the rule would drop the least trusted cell, and the paper says that nothing is dropped. Hence the
+# $-\infty$. All of it against the package:
+
+# %% tags=["nbval-check-output"]
+generator = torch.Generator().manual_seed(0)
+toy_probs = (3 * torch.randn(6, 5, 64, 128, generator=generator)).softmax(dim=1)
+toy_maps = torch.rand(6, 2, 2, 4, generator=generator)
+print("softmax", list(toy_probs.shape), "and maps", list(toy_maps.shape))
+for p1, p2 in ((0.6, 0.8), (0.5, 0.4), (1.0, 0.48)):
+    t1, passes = open_gate(stretched(toy_maps), p1, toy_probs.shape[-2:])
+    t2, by_hand = proxies(toy_probs, passes, p2)
+    packaged = select.AdversarialGate(p1, p2).fit([(toy_probs, toy_maps)])
+    same = math.isclose(t1, packaged.confidence_threshold, abs_tol=1e-6), torch.equal(t2, packaged.thresholds)
+    same += (torch.equal(by_hand, packaged.label(toy_probs, toy_maps)),)
+    print(f"p1 {p1}, p2 {p2}: t1, t2 and labels equal the package's:", all(same))
+
+# %% tags=["nbval-check-output"]
+open_wide = select.AdversarialGate(1.0, 0.48).fit([(toy_probs, toy_maps)]).label(toy_probs, toy_maps)
+balanced = select.ClassBalanced(0.48).fit([(toy_probs,)]).label(toy_probs)
+print("p1 = 1 is class balancing and nothing else:", torch.equal(open_wide, balanced))
+other = select.AdversarialGate(1.0, 0.48).fit([(toy_probs, 1 - toy_maps)]).label(toy_probs, 1 - toy_maps)
+print("and the discriminators may say what they like:", torch.equal(open_wide, other))
+turned = select.AdversarialGate(0.6, 0.8).fit([(toy_probs, 1 - toy_maps)]).label(toy_probs, 1 - toy_maps)
+print("with a gate, half a renaming of source and target matters:", not torch.equal(by_hand, turned))
+
+# %% [markdown]
+# The last line is the trap of 06 again. A discriminator from a released code says 1 for *target*. Nothing would fail; the
+# gate would open exactly where it should be shut.
