@@ -408,12 +408,15 @@ def gate_view(
     judge = None if truth is None else truth[index]
     place = F.interpolate(cells[:, None], images.shape[-2:])[0, 0]  # nearest: the discriminators have no finer grain
     notes = ["", f"above {max(gate.confidence_threshold, 0):.2f}", f"{opened.float().mean():.1%} pass"]
-    return show.image_grid(
+    fig = show.image_grid(
         [[images[index], place, opened, gated[index], ungated[index]]],
         ["input", "taken for source", f"gate, p1 {keep:g}", f"labels, p2 {portion:g}", "as many, no gate"],
         notes=[[*notes, _kept(gated[index], judge), _kept(ungated[index], judge)]],
         classes=classes,
     )
+    for ax in fig.axes:
+        ax.xaxis.label.set_size(8)  # below narrow pictures
+    return fig
 
 
 def _adversarial_confidence(confidence: Tensor) -> Tensor:
