@@ -566,7 +566,7 @@ show.say(f"Distrusted most: **{classes.names[loser]}** ({told}).")
 # Now compare labels with and without a gate. A gate that keeps half as much has to be more precise, and that would prove
 # nothing: 03 becomes more precise with a smaller share, too. So the rival is class balancing at the *same share*. And
 # here are two gates that no discriminator made. One lets pass the cells with the highest mean confidence. One throws
-# dice. (Their shares come out close to the first, not equal: the rank of a cell says little about its pixels.)
+# dice. (What these two label is not exactly the same share; the table says how much.)
 
 
 # %%
@@ -578,9 +578,9 @@ def balanced(portion):
     return select.ClassBalanced(min(portion, 1.0)).fit([(probs,)]).label(probs)
 
 
-dice = torch.rand(coarse.shape, generator=data.seeded(seed, 7))
-doorkeepers = {"discriminators": said, "cell's confidence": coarse, "dice": dice}
-labels = {name: select.AdversarialGate().fit([(probs, maps)]).label(probs, maps) for name, maps in doorkeepers.items()}
+labels = {"discriminators": orders["gate first"]}
+for name, maps in (("cell's confidence", coarse), ("dice", torch.rand(coarse.shape, generator=data.seeded(seed, 7)))):
+    labels[name] = select.AdversarialGate().fit([(probs, maps)]).label(probs, maps)
 share = covered(labels["discriminators"])
 labels["no gate"] = balanced(share**2 / covered(balanced(share)))  # a portion does not label quite itself
 
