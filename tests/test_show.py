@@ -396,6 +396,45 @@ def test_instance_view_keeps_what_its_moving_thresholds_leave(scene):
         widgets.instance_view(confidences, *scene, beta=2)
 
 
+@pytest.fixture
+def judged(scene):
+    """The scene, in which both discriminators take the left half for source and the second is hardly sure of it."""
+    maps = torch.tensor([[0.9, 0.1], [0.51, 0.5]]).view(1, 2, 1, 2).repeat(2, 1, 1, 1)
+    maps[1] += 0.01  # of two images alike, the gate lets both pass or none
+    return scene[0], maps, *scene[1:]
+
+
+def test_gate_view_shows_what_the_gate_leaves_and_its_rival(judged):
+    probs, maps, truth, images = judged
+    gate = select.AdversarialGate(0.5, 0.5).fit([(probs, maps)])
+    kept = gate.label(probs, maps)
+    share = (kept != 255).float().mean().item()
+    rival = select.ClassBalanced(share).fit([(probs,)]).label(probs)
+    figure = widgets.gate_view(*judged, keep=0.5, portion=0.5, index=1)
+    notes = notes_of(figure)
+    assert notes[1] == f"above {gate.confidence_threshold:.2f}"
+    assert notes[3] == f"{(kept[1] != 255).float().mean():.1%} labelled, 100.0% right"
+    assert notes[4].startswith(f"{(rival[1] != 255).float().mean():.1%} labelled")
+    place, opened, labels = (figure.axes[i].images[0].get_array() for i in (1, 2, 3))
+    assert place[0, 0] > place[0, -1] and opened[0, 0] == 1 and opened[0, -1] == 0
+    assert (labels == CITYSCAPES.colour(kept[1].numpy())).all()
+    everything = notes_of(widgets.gate_view(probs, maps, None, images, keep=1.0, portion=1.0))
+    assert everything[1:3] == ["above 0.00", "100.0% pass"]
+    single = notes_of(widgets.gate_view(probs, maps[:, :1], None, images, keep=0.5))
+    assert single[1] == f"above {select.AdversarialGate(0.5).fit([(probs, maps[:, :1])]).confidence_threshold:.2f}"
+    with pytest.raises(ValueError, match="keep is 2"):
+        widgets.gate_view(*judged, keep=2)
+
+
+@pytest.mark.parametrize("name, value", [("p1", 0.5), ("p2", 0.2), ("image", 1)])
+def test_gate_explorer_redraws(judged, name, value):
+    judged[3][1] = 255 - judged[3][0]
+    box = widgets.gate_explorer(*judged)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 @pytest.mark.parametrize("name, value", [("alpha", 0.9), ("beta", 1.0), ("gamma", 0.0), ("image", 1)])
 def test_instance_explorer_redraws(scene, name, value):
     scene[2][1] = 255 - scene[2][0]

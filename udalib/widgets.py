@@ -381,6 +381,65 @@ def instance_explorer(
     )
 
 
+def gate_view(
+    probs: Tensor,
+    confidence: Tensor,
+    truth: Tensor | None,
+    images: Tensor,
+    classes: ClassSet = CITYSCAPES,
+    keep: float = 0.6,
+    portion: float = 0.8,
+    index: int = 0,
+) -> show.Figure:
+    """What the adversarial gate of Shen et al. leaves of one image, and what as many labels without a gate are.
+
+    probs: [B,C,H,W]. confidence: probabilities of source by D discriminators, [B,D,h,w]. truth: [B,H,W] or None.
+    images: uint8 [B,3,H,W]. keep, portion: p1 and p2. index: the image to show; all thresholds are those of all B
+    images, and the labels without a gate are class-balanced at the share that the gate labelled of them.
+
+    Raises ValueError for parameters and inputs that `select.AdversarialGate` refuses.
+    """
+    gate = select.AdversarialGate(keep, portion).fit([(probs, confidence)])
+    gated = gate.label(probs, confidence)
+    share = max((gated != IGNORE).double().mean().item(), 1 / gated.numel())
+    ungated = select.ClassBalanced(share).fit([(probs,)]).label(probs)
+    cells = _adversarial_confidence(confidence)[[index]]
+    opened = resize(cells[:, None], images.shape[-2:])[0, 0] > gate.confidence_threshold
+    judge = None if truth is None else truth[index]
+    place = F.interpolate(cells[:, None], images.shape[-2:])[0, 0]  # nearest: the discriminators have no finer grain
+    notes = ["", f"above {max(gate.confidence_threshold, 0):.2f}", f"{opened.float().mean():.1%} pass"]
+    fig = show.image_grid(
+        [[images[index], place, opened, gated[index], ungated[index]]],
+        ["input", "taken for source", f"gate, p1 {keep:g}", f"labels, p2 {portion:g}", "as many, no gate"],
+        notes=[[*notes, _kept(gated[index], judge), _kept(ungated[index], judge)]],
+        classes=classes,
+    )
+    for ax in fig.axes:
+        ax.xaxis.label.set_size(8)  # below narrow pictures
+    return fig
+
+
+def _adversarial_confidence(confidence: Tensor) -> Tensor:
+    """What `select.AdversarialGate` compares with its threshold, float32 [B,h,w], from maps [B,D,h,w] of all images."""
+    if confidence.shape[1] == 1:
+        return confidence[:, 0].float()
+    smallest, largest = (reduce(confidence, dim=(0, 2, 3), keepdim=True) for reduce in (torch.amin, torch.amax))
+    spread = torch.where(largest > smallest, largest - smallest, 1)
+    return ((confidence - smallest).double() / spread).mean(dim=1).float()
+
+
+def gate_explorer(
+    probs: Tensor, confidence: Tensor, truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`gate_view` with sliders for p1 and p2, and one for the image."""
+    return _live(
+        partial(gate_view, probs, confidence, truth, images, classes),
+        keep=_slider("p1", 0.6, low=0.01),
+        portion=_slider("p2", 0.8, low=0.01),
+        index=_steps("image", range(len(images))),
+    )
+
+
 Render = Callable[[float, float, float], np.ndarray]
 
 
