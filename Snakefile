@@ -23,6 +23,7 @@ SHOWN = {
     "04_spatial_priors": ["class_balance", "label_study"],
     "05_curriculum": ["curriculum"],
     "06_alignment": ["alignment"],
+    "07_proxies": ["proxies", "gate_study"],
     "08_multi_level": ["multi_level", "window_study"],
     "09_instance_adaptive": ["instance_adaptive", "instance_study"],
 }

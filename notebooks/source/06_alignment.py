@@ -1063,7 +1063,7 @@ course.check("4. a smoke detector", words, "at chance, never wrong, playing, at 
 # | MinEnt | descending the entropy of the target directly |
 # | warm-up | what IAST calls an aligned network from which self-training starts |
 #
-# **Next:** 07, adversarial proxies (planned). A discriminator that can tell the domains apart, place by place, knows
+# **Next:** [07, proxies](07_proxies.ipynb). A discriminator that can tell the domains apart, place by place, knows
 # where an output does not look like the source. Pseudo-labels could do with such a witness.
 
 # %%
