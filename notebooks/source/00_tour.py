@@ -604,7 +604,7 @@ show.table(
 # | CBST, [same paper](https://arxiv.org/abs/1810.07911) | the whole image | a threshold per class; largest ratio of $p$ to threshold | as ST | [03](03_class_balancing.ipynb) |
 # | CBST-SP, [same paper](https://arxiv.org/abs/1810.07911) | the whole image, times a map of where classes lie | as CBST | as ST | [04](04_spatial_priors.ipynb) |
 # | curriculum, [Chitta et al.](https://arxiv.org/abs/1811.03542) | two decoders, averaged, in every step | pixels on which both decoders agree | both decoders, class-weighted, hard source pixels only | [05](05_curriculum.ipynb) |
-# | adversarial proxies, [Shen et al.](https://arxiv.org/abs/1907.12282) | a network aligned by two discriminators | what the discriminators believe, then class-balanced | a fresh network on target labels only | [06](06_alignment.ipynb) for alignment; 07, planned |
+# | adversarial proxies, [Shen et al.](https://arxiv.org/abs/1907.12282) | a network aligned by two discriminators | what the discriminators believe, then class-balanced | a fresh network on target labels only | [06](06_alignment.ipynb) for alignment, [07](07_proxies.ipynb) |
 # | MLSL, [Iqbal and Ali](https://arxiv.org/abs/1909.13776) | the mean over many overlapping windows | as CBST | as ST, plus labels for whole images | [08](08_multi_level.ipynb) |
 # | IAST, [Mei et al.](https://arxiv.org/abs/2008.12197) | the whole image, after a warm-up | class thresholds that move from image to image | target labels, less entropy elsewhere, smoother where sure | [09](09_instance_adaptive.ipynb) |
 #
