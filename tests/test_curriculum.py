@@ -2,14 +2,16 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from udalib import figures, recipes, tables, train
+from udalib import data, figures, recipes, tables, train
 from udalib.data import Batch
-from udalib.labels import CITYSCAPES
+from udalib.labels import CITYSCAPES, IGNORE
 from udalib.models import Output
-from udalib.recipes.curriculum import Curriculum, _class_weights, agreement_quality, borders
+from udalib.recipes.curriculum import Curriculum, _class_weights, agreement_quality, borders, both_decoders
+from udalib.recipes.experiment import Experiment
 
 
 def silent(text):
@@ -52,6 +54,60 @@ def test_easy_mining_keeps_the_easy_target_pixels():
 )
 def test_every_reading_of_the_paper_runs(settings):
     assert 0 <= run(**settings).miou <= 1
+
+
+class Captured(Exception):
+    """Raised in place of a training."""
+
+
+def slow_loss(each, labels, truth_known, weights, drop, dropped, normalise):
+    """Eq. 1-5 pixel by pixel. each: logits [2, B, C, H, W] of two decoders; dropped: random numbers [B, H, W]."""
+    mass, total, here, kept = [0.0, 0.0], [0.0, 0.0], 0, 0
+    for b, y, x in np.ndindex(*labels.shape):
+        if labels[b, y, x] == IGNORE:
+            continue
+        here += 1
+        says = [int(np.argmax(each[member, b, :, y, x])) for member in range(2)]
+        if truth_known:
+            label = None if says[0] == says[1] and dropped[b, y, x] < drop else int(labels[b, y, x])
+        else:
+            label = says[0] if says[0] == says[1] else None
+        if label is None:
+            continue
+        kept += 1
+        for member in range(2):
+            logits = each[member, b, :, y, x].astype(float)
+            total[member] -= weights[label] * (logits[label] - np.log(np.exp(logits).sum()))
+            mass[member] += weights[label]
+    loss = sum(one / max(by, 1e-12) for one, by in zip(total, mass, strict=True))
+    return loss * (kept / here if normalise == "all" else 1)
+
+
+@pytest.mark.parametrize("normalise", ["kept", "all"])
+@pytest.mark.parametrize("share", [1.0, 0.0])  # of source batches
+def test_the_loss_of_a_step_equals_a_loop_over_the_pixels(monkeypatch, share, normalise):
+    caught = {}
+
+    def train_nothing(self, net, number, plan, batches, loss):
+        caught.update(x=self, net=net, batches=batches, loss=loss)
+        raise Captured
+
+    monkeypatch.setattr(Experiment, "train", train_nothing)
+    with pytest.raises(Captured):
+        run(start="", first_share=share, last_share=share, normalise=normalise, ramp=2.0, penalty=0.01)
+    x, net, s = caught["x"], caught["net"].net, caught["x"].settings
+    weights = _class_weights(x, s).numpy()
+    for step in (2, 3, 7):  # of 8, in epochs 1, 1 and 3: source pixels are dropped with 0.5, 0.5 and 1
+        drawn = next(caught["batches"](step))
+        loss = caught["loss"](caught["net"], drawn, step)
+        images, labels = x.augmented(drawn[1], 1, step)
+        with torch.no_grad():
+            each = both_decoders(net(images), labels.shape[-2:]).numpy()
+            penalty = s.penalty * train.decoder_similarity(*net.decoders).item()
+        drop = train.drop_share(s.epoch(step), s.ramp)
+        dropped = torch.rand(labels.shape, generator=data.seeded(0, -1 - step)).numpy()
+        expected = slow_loss(each, labels.numpy(), share == 1, weights, drop, dropped, normalise)
+        assert drawn[0] == (0 if share == 1 else 1) and loss.item() == pytest.approx(expected + penalty, rel=1e-4)
 
 
 def test_the_picture_is_made_from_the_records_of_the_table(tmp_path):
