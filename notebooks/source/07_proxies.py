@@ -818,8 +818,8 @@ show.say(f"Classes without a single proxy: **{', '.join(missing) or 'none'}**.")
 #
 # ## Which mistakes does a pupil take over?
 #
-# How can a pupil be better than the teacher whose labels it learned? The labels are a *selection* of what the teacher
-# says, the better part if the selection is good, and a network has to explain all of them with one set of weights. An
+# How could a pupil become better than the teacher whose labels it learned? The labels are a *selection* of what the
+# teacher says, the better part if the selection is good, and a network has to explain them with one set of weights. An
 # oversight that the teacher makes here and not there finds no explanation. A mistake that it always makes does.
 #
 # **Predict.** Of the teacher's mistakes, which share does the fresh pupil repeat, with the same wrong class? And the one
