@@ -563,8 +563,8 @@ show.say(f"Distrusted most: **{classes.names[loser]}** ({told}).")
 #
 # ## Gated and ungated
 #
-# Now compare labels with and without a gate. A gate that keeps half as much has to be more precise, and that would prove
-# nothing: 03 becomes more precise with a smaller share, too. So the rival is class balancing at the *same share*. And
+# Now compare labels with and without a gate. If gated labels are more precise than all labels, that proves nothing: those
+# of 03 usually become more precise with a smaller share, too. So the rival is class balancing at the *same share*. And
 # here are two gates that no discriminator made. One lets pass the cells with the highest mean confidence. One throws
 # dice. (What these two label is not exactly the same share; the table says how much.)
 
@@ -631,7 +631,7 @@ for p1, p2 in ((0.6, 0.8), (0.3, 0.8)):
 # it: that gated labels are more often right at the same share (the argument of Section 2.3, our claim S4), and that the
 # gate wins where $p_1 p_2$ is the same (Table 4, our claim S2, for which we take the mIoU of the labels).
 #
-# **Predict.** The gate helps at one of the ten pairs. Will it help at all of them? At small shares or at large ones?
+# **Predict.** You have seen one of the ten pairs. Will the others say the same? At small shares as at large ones?
 
 # %%
 study = {(e["keep"], e["portion"], e["gated"]): e for e in lesson.run("gate-study").rounds[-1]["study"]}
@@ -818,8 +818,8 @@ show.say(f"Classes without a single proxy: **{', '.join(missing) or 'none'}**.")
 #
 # ## Which mistakes does a pupil take over?
 #
-# How can a pupil be better than the teacher whose labels it learned? The labels are a *selection* of what the teacher
-# says, the better part if the selection is good, and a network has to explain all of them with one set of weights. An
+# How could a pupil become better than the teacher whose labels it learned? The labels are a *selection* of what the
+# teacher says, the better part if the selection is good, and a network has to explain them with one set of weights. An
 # oversight that the teacher makes here and not there finds no explanation. A mistake that it always makes does.
 #
 # **Predict.** Of the teacher's mistakes, which share does the fresh pupil repeat, with the same wrong class? And the one
