@@ -7,7 +7,8 @@ from the run's record, but for those that need no truth, which `indicators` comp
 import base64
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,14 +80,21 @@ def write(
     run's, where its files are not whole, and where the page can't be written.
     """
     result = find(run)
-    page = render(result, benchmark=benchmark, root=root, images=images, device=device, progress=progress)
     path = Path(out) if out else result.record_path.with_suffix(".html")
-    try:
+    with _refusing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    page = render(result, benchmark=benchmark, root=root, images=images, device=device, progress=progress)
+    with _refusing(path):
         runs.write_atomically(path, page)
+    return path
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ValueError(f"The report can't be written to {path} ({error.strerror}); choose another file.") from error
-    return path
 
 
 def find(run: str | Path) -> runs.Result:
