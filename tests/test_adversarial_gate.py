@@ -58,7 +58,7 @@ def mean_of_cells(maps: torch.Tensor, normalise: str) -> np.ndarray:
 
 
 def enlarged(cells: np.ndarray, size: tuple[int, int]) -> list[float]:
-    """Values of all pixels of an image in raster order, bilinear between the centres of the cells [h,w], not rounded."""
+    """Values of all pixels of an image in raster order, not rounded: bilinear between the centres of cells [h,w]."""
 
     def weights(length: int, target: int, t: int) -> dict[int, float]:
         centre = min(max((t + 0.5) * length / target - 0.5, 0), length - 1)
