@@ -3,6 +3,8 @@
 # A finished file is made again only when the code behind it has changed; a job that was killed continues inside
 # `udalib run`. To use a cluster, give Snakemake one of its executors, such as --executor slurm.
 
+import os
+import shlex
 from functools import cache
 
 from udalib.data import REAL_PAIRS
@@ -11,7 +13,7 @@ from udalib.tables import TABLES, Row, find
 
 PROFILE = config.get("profile", "quick")
 SEEDS = range(int(config.get("seeds", 1)))
-ROOT = config.get("root") or ""  # of real datasets; without it, "all" leaves their tables out
+ROOT = os.path.expanduser(config.get("root") or "")  # of real datasets; without it, "all" leaves their tables out
 CHOSEN = str(config.get("tables", "self_training")).split()
 if CHOSEN == ["all"]:
     CHOSEN = [name for name, table in TABLES.items() if ROOT or not set(table.benchmarks) & set(REAL_PAIRS)]
@@ -123,7 +125,7 @@ rule run:
     params:
         code=lambda wildcards: code_of(wildcards.recipe, words(wildcards.settings).get("network")),
         settings=lambda wildcards: wildcards.settings.replace(",", " --set ", 1).replace(",", " "),
-        root=lambda wildcards: f" --root {ROOT}" if wildcards.benchmark in REAL_PAIRS and ROOT else "",
+        root=lambda wildcards: f" --root {shlex.quote(ROOT)}" if wildcards.benchmark in REAL_PAIRS and ROOT else "",
     threads: workflow.cores
     resources:
         gpu=1,

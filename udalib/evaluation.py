@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from udalib import data, labels, models, predict, processes, recipes, runs, score
-from udalib.recipes.real_experiment import AnyClasses
+from udalib.recipes.real_experiment import AnyClasses, left_out
 
 # Scores a network of the 19 classes on truth in fewer of them.
 MERGES = {
@@ -80,13 +80,6 @@ def confusion(
             progress(done, len(images))
     matrix.matrix = processes.summed(matrix.matrix)
     return matrix
-
-
-def left_out(bench: data.Benchmark) -> list[int]:
-    """The classes of a benchmark that don't count when a prediction is made for scoring; mostly none."""
-    if isinstance(bench, data.RealBenchmark) and bench.pair.keep:
-        return [index for index in range(len(bench.classes)) if index not in bench.pair.keep]
-    return []
 
 
 def released(checkpoint: Path, form: str, branches: int | None, height: int | None) -> nn.Module:

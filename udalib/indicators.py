@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from udalib import data, evaluation, predict, recipes, runs, select, train
+from udalib import data, predict, recipes, runs, select, train
 from udalib.labels import IGNORE
+from udalib.recipes.real_experiment import left_out
 
 # Recipes whose pseudo-labels follow from a network and from thresholds that the run keeps. That of `proxies` also takes
 # the range of its discriminators, which no run keeps; `curriculum` labels in each step anew.
@@ -73,7 +74,7 @@ def stages(
 
     for number, owner, weights in networks:
         net = _network(owner, weights, device)
-        predictions, entropy = _look(net, images, evaluation.left_out(bench), advance)
+        predictions, entropy = _look(net, images, left_out(bench), advance)
         labels = pseudo_labels(result, number, bench, indices, device) if number else None
         yield Stage(
             number,
@@ -159,12 +160,12 @@ def _as_predicted(
     )
 
 
-def _look(net: nn.Module, images: Dataset, left_out: list[int], advance: Callable[[], None]) -> tuple[Tensor, float]:
+def _look(net: nn.Module, images: Dataset, dropped: list[int], advance: Callable[[], None]) -> tuple[Tensor, float]:
     """Predictions uint8 [N,H,W], and the mean entropy."""
     predictions, entropies = [], []
     for probs, _ in predict.whole(net, data.ordered_batches(images, batch_size=1)):
         entropies.append(train.normalised_entropy(probs).mean(dtype=torch.float64).item())
-        probs[:, left_out] = -1
+        probs[:, dropped] = -1
         predictions.append(probs.argmax(dim=1).byte().cpu())
         advance()
     return torch.cat(predictions), sum(entropies) / len(entropies)

@@ -19,15 +19,18 @@ class AnyClasses(score.ConfusionMatrix):
             return math.nan
 
 
+def left_out(bench: data.Benchmark) -> list[int]:
+    """The classes of a benchmark that don't count when a prediction is made for scoring; mostly none."""
+    pair = getattr(bench, "pair", None)  # of a benchmark on real datasets
+    return [index for index in range(len(bench.classes)) if index not in pair.keep] if pair and pair.keep else []
+
+
 class RealExperiment(Experiment):
     """An experiment on a `data.RealBenchmark`."""
 
     def confusion(self, net: nn.Module, **test: Any) -> score.ConfusionMatrix:
         """As that of `Experiment`, with predictions among the classes that the benchmark keeps, if it names any."""
-        count = len(self.bench.classes)
-        kept = self.bench.pair.keep or range(count)
-        dropped = [index for index in range(count) if index not in kept]
-        matrix = AnyClasses(count, self.bench.merge)
+        matrix, dropped = AnyClasses(len(self.bench.classes), self.bench.merge), left_out(self.bench)
         for batch in data.ordered_batches(self.bench.val):
             for probs, _ in predict.whole(net, [batch], **test):
                 probs[:, dropped] = -1
