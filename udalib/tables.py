@@ -408,6 +408,7 @@ PROXIES = {
     "one + proxies": {"start": "singleadv", "initial": "fresh"},
     "two + proxies": {"start": "multiadv", "initial": "fresh"},
     "two + proxies, continued": {"start": "multiadv", "initial": "aligned"},
+    "two + proxies, no gate": {"start": "multiadv", "keep": 1.0, "portion": 0.48},  # p1 times p2 as with the gate
 }
 PROXIES_SCALES = "two + proxies, multi-scale"
 _ON_FUSION = {"network": "mini_fusion"}
@@ -448,7 +449,9 @@ IAST_SHARES = "004_iast_table8_semi_supervised"
 IAST_BASES = "004_iast_table9_decorator"
 MLSL_GTA5 = "003_mlsl_table1_gta5_cityscapes"
 SHEN_GTA5 = "002_shen_table1_gta5_cityscapes"
+SHEN_SYNTHIA = "002_shen_table2_synthia_cityscapes"
 SHEN_MODULES = "002_shen_table3_module_ablation"
+SHEN_GATES = "002_shen_table4_p1_p2"
 CBST_NTHU = "001_cbst_table1_cityscapes_nthu"
 CBST_SYNTHIA = "001_cbst_table2_synthia_cityscapes"
 CBST_GTA5 = "001_cbst_table3_gta5_cityscapes"
@@ -984,6 +987,7 @@ TABLES = {
                 ("two + proxies", "two discriminators"),
                 ("two + proxies", "one + proxies"),
                 ("two + proxies", "two + proxies, continued"),
+                ("two + proxies", "two + proxies, no gate"),
                 (PROXIES_SCALES, "two + proxies"),
                 (PROXIES_SCALES, "source-only"),
                 ("oracle", "source-only"),
@@ -1000,11 +1004,45 @@ TABLES = {
                     )
                     for label, row in _SHEN_MODULES.items()
                 ),
+                PaperRow(
+                    paper_label("two + proxies, no gate", "ResNet101"),
+                    SHEN_GATES,
+                    "game-city",
+                    {"p1": "1", "p2": "0.48"},
+                ),
                 *_paper(SHEN_GTA5, "game-city", "ResNet101", PROXIES_SCALES),
             ),
             note="All rows have the network mini_fusion. Proxies are labels of the target that its discriminators take "
             "for source and its network is sure of; a fresh network is trained on them, and on no source image. "
-            "Continued: the aligned network is trained on them instead.",
+            "Continued: the aligned network is trained on them instead. No gate: as many labels as the gate leaves, "
+            "class-balanced, without the discriminators' word.",
+        ),
+        Table(
+            name="proxies_synth",
+            title="Proxies behind discriminators",
+            rows=(
+                *(Row(LABELS[recipe], recipe, "synth-city", _ON_FUSION) for recipe in ("source", "adabn", "control")),
+                *_rows("multiadv", "synth-city"),
+                Row("two + proxies", "proxies", "synth-city", PROXIES["two + proxies"]),
+                Row(PROXIES_SCALES, "proxies", "synth-city", PROXIES["two + proxies"], test="multi_scale"),
+                Row(LABELS["oracle"], "oracle", "synth-city", _ON_FUSION),
+            ),
+            differences=(
+                ("control", "source-only"),
+                ("two discriminators", "source-only"),
+                ("two discriminators", "control"),
+                ("two + proxies", "two discriminators"),
+                (PROXIES_SCALES, "two + proxies"),
+                (PROXIES_SCALES, "source-only"),
+                ("oracle", "source-only"),
+            ),
+            paper=(
+                *_paper(SHEN_SYNTHIA, "synth-city", "VGG16", "source-only", PROXIES_SCALES),
+                *_paper(SHEN_SYNTHIA, "synth-city", "ResNet101", "source-only", PROXIES_SCALES),
+            ),
+            totals=("mIoU", "mIoU*", "pixel accuracy"),
+            note="As table proxies. mIoU is over the 16 classes of SYNTHIA, mIoU* over 13 of them: without wall, fence "
+            "and pole.",
         ),
         Table(
             name="gate_study",

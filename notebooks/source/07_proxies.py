@@ -780,8 +780,9 @@ show.say(f"The proxies: {share:.1f} % of the pixels, {hit:.1f} % of these right.
 # %% [markdown]
 # What does the row of the proxies owe to the labels, and what to anything else? The pupil was trained on the target for as
 # many steps as source-only on the source, so its batch statistics are those of the target, an AdaBN for free. The row
-# that goes on has had more training than all others. Neither is separated from the gate here: for that one would train on
-# ungated proxies of the same share, as in the last rows of each product in the paper's Table 4.
+# that goes on has had more training than all others. Neither is separated from the gate here: for that one trains on
+# ungated proxies of the same share, as in the last rows of each product in the paper's Table 4, and in the row *no gate*
+# of the table below.
 #
 # One seed is an anecdote. Here are several, with the oracle, and below them, clearly apart, what the paper prints.
 
