@@ -1014,8 +1014,8 @@ TABLES = {
             ),
             note="All rows have the network mini_fusion. Proxies are labels of the target that its discriminators take "
             "for source and its network is sure of; a fresh network is trained on them, and on no source image. "
-            "Continued: the aligned network is trained on them instead. No gate: class-balanced labels alone, with p2 at "
-            "what p1 times p2 is otherwise; the gate leaves somewhat more, see table gate_study.",
+            "Continued: the aligned network is trained on them instead. No gate: class-balanced labels alone, with "
+            "p2 at what p1 times p2 is otherwise; the gate leaves somewhat more, see table gate_study.",
         ),
         Table(
             name="proxies_synth",
