@@ -106,6 +106,7 @@ def test_thresholds_and_labels_equal_the_reference(
     assert found.dtype == torch.uint8 and found.shape == (size[0], *size[1:])
     assert found.flatten().tolist() == labels
     assert torch.equal(found, s.label(probs, maps_))
+    assert s.adversarial_confidence(maps_).numpy().tolist() == mean_of_cells(maps_, normalise).tolist()
     assert torch.equal(probs, before[0]) and torch.equal(maps_, before[1])
 
 
@@ -227,6 +228,10 @@ def test_misuse_is_refused():
         AdversarialGate(normalise="mean")
     with pytest.raises(ValueError, match="call fit before label"):
         AdversarialGate().label(probs, maps_)
+    with pytest.raises(ValueError, match="call fit before adversarial_confidence"):
+        AdversarialGate().adversarial_confidence(maps_)
+    with pytest.raises(ValueError, match=r"confidence has shape \[2, 2\]; pass \[B,D,h,w\] or \[B,h,w\]"):
+        AdversarialGate().fit([(probs, maps_[:, 0, 0])])
     with pytest.raises(ValueError, match="batches is empty; pass"):
         AdversarialGate().fit([])
     with pytest.raises(ValueError, match="probs has negative, .*; pass softmax output"):
@@ -234,9 +239,9 @@ def test_misuse_is_refused():
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="confidence has values outside 0..1; pass the sigmoid"):
             AdversarialGate().fit([(probs, torch.full_like(maps_, wrong))])
-    with pytest.raises(ValueError, match=r"confidence has shape \[1, 2, 2, 2\]; pass \[2,D,h,w\] or \[2,h,w\]"):
+    with pytest.raises(ValueError, match="confidence has 1 maps for 2 images; pass one for each image"):
         AdversarialGate().fit([(probs, maps_[:1])])
-    with pytest.raises(ValueError, match=r"confidence has shape \[2, 1, 2, 2\]; pass \[2,2,h,w\] for"):
+    with pytest.raises(ValueError, match=r"confidence has shape \[2, 1, 2, 2\]; pass \[B,2,h,w\]"):
         AdversarialGate().fit([(probs, maps_), (probs, maps_[:, :1])])
     with pytest.raises(ValueError, match=r"probs has shape \[2, 2, 4, 4\]; pass \[B,3,H,W\]"):
         AdversarialGate().fit([(probs, maps_)]).label(probs[:, :2], maps_)

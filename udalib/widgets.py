@@ -403,7 +403,7 @@ def gate_view(
     gated = gate.label(probs, confidence)
     share = max((gated != IGNORE).double().mean().item(), 1 / gated.numel())
     ungated = select.ClassBalanced(share).fit([(probs,)]).label(probs)
-    cells = _adversarial_confidence(confidence)[[index]]
+    cells = gate.adversarial_confidence(confidence)[[index]]
     opened = resize(cells[:, None], images.shape[-2:])[0, 0] > gate.confidence_threshold
     judge = None if truth is None else truth[index]
     place = F.interpolate(cells[:, None], images.shape[-2:])[0, 0]  # nearest: the discriminators have no finer grain
@@ -417,15 +417,6 @@ def gate_view(
     for ax in fig.axes:
         ax.xaxis.label.set_size(8)  # below narrow pictures
     return fig
-
-
-def _adversarial_confidence(confidence: Tensor) -> Tensor:
-    """What `select.AdversarialGate` compares with its threshold, float32 [B,h,w], from maps [B,D,h,w] of all images."""
-    if confidence.shape[1] == 1:
-        return confidence[:, 0].float()
-    smallest, largest = (reduce(confidence, dim=(0, 2, 3), keepdim=True) for reduce in (torch.amin, torch.amax))
-    spread = torch.where(largest > smallest, largest - smallest, 1)
-    return ((confidence - smallest).double() / spread).mean(dim=1).float()
 
 
 def gate_explorer(

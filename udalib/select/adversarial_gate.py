@@ -95,6 +95,15 @@ class AdversarialGate:
         label = self._balanced.label(probs)
         return torch.where(self._passes(maps, label.shape[1:]).to(label.device), label, IGNORE)
 
+    def adversarial_confidence(self, confidence: Tensor) -> Tensor:
+        """What t1 is compared with at the cells: the normalised mean of the maps, float32 [B,h,w] on the CPU.
+
+        `confidence` is as in `fit`. Raises ValueError before `fit`, and for another number of discriminators.
+        """
+        if self.thresholds is None:
+            raise ValueError("what to scale by is not set; call fit before adversarial_confidence")
+        return self._mean(_maps(confidence, len(self._smallest)))
+
     def _start(self) -> None:
         self.confidence_threshold: float | None = None
         self._balanced = ClassBalanced(self.portion)
@@ -149,16 +158,24 @@ def _checked(
     """
     if probs.ndim != 4 or num_classes not in (None, probs.shape[1]) or probs.numel() == 0:
         raise ValueError(f"probs has shape {list(probs.shape)}; pass [B,{num_classes or 'C'},H,W] with pixels")
-    maps = confidence[:, None] if confidence.ndim == 3 else confidence
-    if maps.ndim != 4 or num_maps not in (None, maps.shape[1]) or len(maps) != len(probs) or maps.numel() == 0:
-        wanted = f"[{len(probs)},{num_maps or 'D'},h,w]" + (f" or [{len(probs)},h,w]" if num_maps in (None, 1) else "")
-        raise ValueError(f"confidence has shape {list(confidence.shape)}; pass {wanted} for these images")
+    maps = _maps(confidence, num_maps)
+    if len(maps) != len(probs):
+        raise ValueError(f"confidence has {len(maps)} maps for {len(probs)} images; pass one for each image")
     value, pred = most_confident(probs)
     if not (probs.amin() >= 0 and value.amax() < math.inf):  # so phrased, NaN is refused too
         raise ValueError("probs has negative, infinite or NaN values; pass softmax output, not logits")
+    return value, pred, maps
+
+
+def _maps(confidence: Tensor, num_maps: int | None) -> np.ndarray:
+    """The valid maps of the discriminators, float32 [B,D,h,w]. num_maps: what D has to be; None if any will do."""
+    maps = confidence[:, None] if confidence.ndim == 3 else confidence
+    if maps.ndim != 4 or num_maps not in (None, maps.shape[1]) or maps.numel() == 0:
+        wanted = f"[B,{num_maps or 'D'},h,w]" + (" or [B,h,w]" if num_maps in (None, 1) else "")
+        raise ValueError(f"confidence has shape {list(confidence.shape)}; pass {wanted}")
     if not (maps.amin() >= 0 and maps.amax() <= 1):
         raise ValueError("confidence has values outside 0..1; pass the sigmoid of the discriminators' scores")
-    return value, pred, maps.detach().float().cpu().numpy()
+    return maps.detach().float().cpu().numpy()
 
 
 def _arrays(file: IO[bytes]) -> Iterator[np.ndarray]:
