@@ -600,7 +600,7 @@ TABLES = {
             ),
             note="Few images: 62 of dusk to adapt to and 62 others to be judged by, from one drive. A round passes 13 "
             "times over the target, which makes about as many steps as on the embedded benchmarks; no setting was "
-            "chosen on these images. All start from source-only, whose first labels are poor, or, where it is said, from "
+            "chosen on these images. All start from source-only, whose first labels are poor, or where it is said from "
             "AdaBN. The seed changes the training alone.",
         ),
         Table(
