@@ -5,19 +5,53 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import trees
 
-from udalib import cli, data, evaluation, labels, recipes, train
+from udalib import cli, data, evaluation, labels, models, recipes, train
 from udalib.data import sets, verify
+from udalib.data.real import Part, RealPair
+
+# Benchmarks that together have every dataset, and where in a folder of all of them they lie.
+TRAINED = {
+    "gta5-cityscapes": "",
+    "synthia-cityscapes": "",
+    "gta5-bdd": "first",
+    "gta5-bddv": "",
+    "cityscapes-bdd": "",
+    "cityscapes-nthu-rome": "",
+    "camvid-day2dusk": "",
+    "own/garden.toml": "",
+}
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    folder = trees.everything(tmp_path_factory.mktemp("datasets"))
-    trees.bdd100k(folder / "first", first_release=True)
-    for name in ("cityscapes", "GTA5"):
-        (folder / "first" / name).symlink_to(folder / name)
-    return folder
+    return trees.everything(tmp_path_factory.mktemp("datasets"))
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A folder of all datasets with damage in whatever is trained on; the names of it, and the reports of `verify`.
+
+    Only CamVid's target is left alone: it has three images.
+    """
+    root, wrong = trees.everything(tmp_path_factory.mktemp("damaged")), {}
+    trees.bdd100k(root / "first", first_release=True)
+    (root / "first/GTA5").symlink_to(root / "GTA5")
+    for name, where in TRAINED.items():
+        for part, place in trained_on(name, root, where):
+            if place not in wrong and part.split != "dusk-train":
+                names = trees.damage(part.dataset, place[0], part.split)
+                wrong[place] = names, verify.verify(part.dataset, place[0])
+    return root, wrong
+
+
+def trained_on(name, root, where):
+    """Source and target of a benchmark, each with what tells it from others: folder, dataset and split."""
+    pair = data.find_pair(str(root / name) if name.endswith(".toml") else name)
+    for part in (pair.source, pair.target):
+        yield part, (part.dataset.locate(root / where).resolve(), part.dataset.name, part.split)
 
 
 def silent(text):
@@ -51,26 +85,39 @@ def test_the_target_keeps_its_labels_to_itself(name, root):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("name", "where", "options"),
-    [
-        ("gta5-cityscapes", "", {}),
-        ("synthia-cityscapes", "", {}),
-        ("gta5-bdd", "first", {}),
-        ("gta5-bddv", "", {}),
-        ("cityscapes-bdd", "", {}),
-        ("cityscapes-nthu-rome", "", {"fold": 1}),
-        ("camvid-day2dusk", "", {}),
-        ("own/garden.toml", "", {}),
-    ],
-)
-def test_every_dataset_is_trained_on_for_a_round_and_scored(name, where, options, root):
-    toml = name.endswith(".toml")
-    result = st(str(root / name) if toml else name, None if toml else root / where, **options)
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_dataset_is_verified_cached_trained_on_for_a_round_and_scored(name, damaged, tmp_path):
+    (root, wrong), where, toml = damaged, TRAINED[name], name.endswith(".toml")
+    used = {}
+    for role, (part, place) in zip(("source", "target"), trained_on(name, root, where), strict=True):
+        if place in wrong:
+            (cut, lonely, odd), report = wrong[place]
+            found = report["splits"][part.split]
+            assert f"{part.split}: unusable and left out from now on: {cut}" in report["problems"]
+            if found["labels"]:
+                assert f"{part.split}: incomplete: {lonely}" in report["problems"]
+                assert odd in found["label_of_other_size"]
+            used[role] = {item.name for item in verify.usable(part.dataset, place[0], part.split).items}
+            assert odd in used[role] and not used[role] & {cut, lonely}
+
+    benchmark, data_root = (str(root / name), None) if toml else (name, root / where)
+    options = {"fold": 1} if "nthu" in name else {}
+    bench = data.benchmark(benchmark, "smoke", 0, data_root, **options)
+    for role, names in used.items():
+        assert {sample.name for sample in getattr(bench, role)} <= names
+        assert len(getattr(bench, role)) == len(names) or options
+
+    if name == "camvid-day2dusk":
+        (tmp_path / "chosen.txt").write_text(f"{bench.target[0].name}\nnobody\n")
+        options["image_list"] = str(tmp_path / "chosen.txt")
+    result = st(benchmark, data_root, **options)
     record, (entry,) = result.record, result.rounds
     assert record["status"] == "finished" and 0 <= result.miou <= 1
     assert set(record["data"]) == {"code", "source", "target", "val"}
     assert "last round also" in record["protocol"]["test"]
+    assert "excluded" in record["protocol"]["source"]
+    told = "; trained on the 1 of them that chosen.txt lists"
+    assert record["protocol"]["target"] == bench.protocol["target"] + (told if "image_list" in options else "")
     hidden = "bddv" in name or toml
     assert (entry["labels"]["precision"] is None) == hidden
     if name == "synthia-cityscapes":
@@ -147,6 +194,63 @@ def test_a_network_is_shared_only_where_no_further_dataset_is_needed():
     assert data.first_with("gta5-bdd", "source") == "gta5-bdd"
     assert data.first_with("synthia-cityscapes-19", "source") == "synthia-cityscapes-19"
     assert data.first_with("game-city-hard", "source") == "game-city"
+
+
+@torch.no_grad()
+def test_the_masked_score_chooses_among_the_16_classes_alone(root):
+    bench = data.benchmark("synthia-cityscapes-masked19", "smoke", 0, root)
+    net, kept = models.build("mini", 19).eval(), list(labels.SYNTHIA16.train_ids)
+    by_hand = np.zeros((16, 17), int)
+    for image, label, _ in (bench.val[index] for index in range(len(bench.val))):
+        logits = F.interpolate(net(image[None]).logits, label.shape, mode="bilinear", align_corners=False)
+        for truth, guess in zip(label.flatten().tolist(), logits[0, kept].argmax(0).flatten().tolist(), strict=True):
+            if truth in kept:
+                by_hand[kept.index(truth), guess] += 1
+    found = evaluation.confusion(net, bench)
+    assert np.abs(found.matrix.numpy() - by_hand).sum() <= 2  # but for ties
+    assert found.miou("13") == pytest.approx(found.iou()[list(labels.subset(labels.SYNTHIA16, "13"))].nanmean().item())
+
+
+def test_scores_by_time_of_day(root, tmp_path, capsys, monkeypatch):
+    bench = data.benchmark("gta5-bdd", "smoke", 0, root)
+    first, second = (sample.name for sample in (bench.val[0], bench.val[1]))
+    frames = [
+        {"name": f"{first}.jpg", "attributes": {"timeofday": "night"}},
+        {"name": f"{second}.jpg", "attributes": None},
+    ]
+    path = tmp_path / "labels.json"
+    for stored in (frames, {"frames": frames}):
+        path.write_text(json.dumps(stored))
+        found = evaluation.by_time_of_day(bench, path)
+        assert {time: [sample.name for sample in part.val] for time, part in found.items()} == {
+            "night": [first],
+            "unknown": [second],
+        }
+    net = models.build("mini", 19).eval()
+    monkeypatch.setattr(evaluation, "network_of_run", lambda checkpoint, classes: net)
+    arguments = ["evaluate", "round1.pt", "--benchmark", "gta5-bdd", "--profile", "smoke", "--root", str(root)]
+    assert cli.main([*arguments, "--attributes", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "night: mIoU" in out and out.count("classes, 1 images") == 2
+    assert f"mIoU {100 * evaluation.confusion(net, bench).miou():.1f} % over" in out.splitlines()[-1]
+    path.write_text(json.dumps(frames[1:]))
+    assert cli.main([*arguments, "--attributes", str(path)]) == 2
+    assert "has no validation image of gta5-bdd" in capsys.readouterr().err
+    path.write_text("[1]")
+    with pytest.raises(ValueError, match="labels.json can't be read as labels of BDD100K"):
+        evaluation.by_time_of_day(bench, path)
+
+
+def test_the_protocol_says_when_nothing_kept_tested_drives_out(tmp_path):
+    trees.camvid(tmp_path)
+    trees.bddv(tmp_path)
+    pair = RealPair("mine", "mine", Part(sets.CAMVID, "day"), Part(sets.BDDV, "frames"), None)
+    target = data.open_real(pair, "smoke", root=tmp_path).protocol["target"]
+    assert "5 images, labels hidden" in target
+    assert target.endswith("; no val or test images of BDD100K 10K found whose drives to exclude")
+    trees.bdd100k(tmp_path)
+    target = data.open_real(pair, "smoke", root=tmp_path).protocol["target"]
+    assert "4 images, 1 excluded, labels hidden" in target and "no val" not in target
 
 
 def test_an_oracle_needs_labels(root):

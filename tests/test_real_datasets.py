@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,6 +148,29 @@ def test_missing_parts_and_splits_are_named(tmp_path):
         sets.find("kitti")
 
 
+@pytest.mark.parametrize("first_release", [False, True])
+def test_frames_of_tested_drives_are_excluded_wherever_the_10k_set_lies(tmp_path, first_release):
+    beside, inside = tmp_path / "beside", tmp_path / "inside"
+    trees.bdd100k(beside, first_release).rename(beside / "BDD100K")
+    trees.bddv(beside)
+    trees.bddv(trees.bdd100k(inside, first_release))  # and so in the folder that is given as root
+    for root in (beside, beside / "bddv", inside / "bdd100k"):
+        listing = sets.BDDV.images(sets.BDDV.locate(root), "frames")
+        assert listing.excluded == {"frames/part0/00000001-00000003-0000001": "in the 10K val split"}
+        assert len(listing.items) == 4 and not listing.notes
+    shutil.rmtree(beside / "BDD100K")
+    listing = sets.BDDV.images(sets.BDDV.locate(beside), "frames")
+    assert len(listing.items) == 5 and "no val or test images of BDD100K 10K" in listing.notes[0]
+
+
+def test_the_variants_of_synthia_change_the_classes_they_name():
+    default, lanes, no_wall = (
+        dataset.encoding.lut(labels.SYNTHIA16) for dataset in (sets.SYNTHIA, sets.LANES_ARE_ROAD, sets.NO_WALL)
+    )
+    assert list(np.flatnonzero(default != lanes)) == [13, 22]
+    assert list(np.flatnonzero(default != no_wall)) == [21] and no_wall[21] == labels.IGNORE
+
+
 # Verification -------------------------------------------------------------------------------------------
 
 
@@ -171,6 +195,81 @@ def test_verify_finds_what_is_wrong_and_leaves_it_out(tmp_path):
     stored = json.loads(verify.report_path(sets.GTA5, folder).read_text())
     assert stored == report and verify.report_path(sets.GTA5, folder).is_relative_to(runs.home())
     assert [item.name for item in verify.usable(sets.GTA5, folder, "all").items] == ["00001", "00002", "00003", "00004"]
+
+
+def test_known_defects_are_no_problem_and_stay_in_a_named_list(tmp_path, monkeypatch, capsys):
+    folder = trees.gta5(tmp_path)
+    small = replace(sets.GTA5, splits={"all": 7, "iast24941": 8}, names=None)
+    monkeypatch.setitem(sets.SETS, "gta5", small)
+    assert cli.main(["verify", "gta5", "--root", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "note all: excluded, blank image, known: 15188" in out
+    assert "note iast24941: blank, as is known, but part of this list: 15188" in out
+    assert len(verify.usable(small, folder, "iast24941").items) == 8
+    trees.cut_off(folder / "images/15188.png")  # that is not what is known of it
+    assert report_of(small, folder)["problems"] == ["iast24941: unusable and left out from now on: 15188"]
+
+
+def test_labels_of_another_size_are_left_out_on_request(tmp_path, capsys):
+    folder = trees.gta5(tmp_path)
+    cli.main(["verify", "gta5", "--root", str(tmp_path), "--exclude-other-sizes"])
+    out = capsys.readouterr().out
+    assert "note all: label of another size, left out from now on as asked: 00003" in out and "stretched" not in out
+    assert "00003" not in {item.name for item in verify.usable(sets.GTA5, folder, "all").items}
+    cli.main(["verify", "gta5", "--root", str(tmp_path)])
+    assert "1 labels have another size" in capsys.readouterr().out
+    assert "00003" in {item.name for item in verify.usable(sets.GTA5, folder, "all").items}
+
+
+def test_missing_and_foreign_names_do_not_cancel(tmp_path):
+    folder = trees.synthia(tmp_path)
+    published = replace(sets.SYNTHIA, splits={"all": 6}, names=lambda split: frozenset(f"{n:07d}" for n in range(6)))
+    assert report_of(published, folder)["problems"] == []
+    for part in ("RGB", "GT/LABELS"):
+        (folder / part / "0000004.png").rename(folder / part / "0009400.png")
+    assert report_of(published, folder)["problems"] == ["all: missing: 0000004", "all: not published: 0009400"]
+    assert "0000004" in report_of(sets.SYNTHIA, folder)["splits"]["all"]["missing"]
+    assert len(sets.SYNTHIA.names("all")) == 9400
+    for split, count in sets.GTA5.splits.items():
+        assert len(sets.GTA5.names(split)) == count
+
+
+def test_cities_and_drives_are_counted_one_by_one(tmp_path):
+    trees.cityscapes(tmp_path)
+    small = replace(sets.CITYSCAPES, splits={"train": 6}, groups={"train": {"aachen": 4, "ulm": 2}})
+    assert report_of(small, tmp_path)["problems"] == []
+    for file in list(tmp_path.rglob("ulm_000001_*")):
+        city = file.parent.with_name("bonn")
+        city.mkdir(exist_ok=True)
+        file.rename(city / file.name.replace("ulm", "bonn"))
+    assert report_of(small, tmp_path)["problems"] == [
+        "train: other counts: bonn 1 (published: 0), ulm 1 (published: 2)"
+    ]
+    assert {split: sum(groups.values()) for split, groups in sets.CITYSCAPES.groups.items()} == {
+        "train": 2975,
+        "val": 500,
+    }
+    for split, groups in sets.CAMVID.groups.items():
+        assert sum(groups.values()) == sets.CAMVID.splits[split]
+
+
+@pytest.mark.parametrize(("published", "sentence"), [(21, "notes"), (30, "problems")])
+def test_a_round_figure_may_be_off_by_a_tenth(tmp_path, published, sentence):
+    trees.nthu(tmp_path)
+    rome = replace(sets.NTHU["rome"], splits={"test": published}, about=("test",))
+    report = report_of(rome, tmp_path)
+    assert {key: report[key] for key in ("problems", "notes")} == {
+        **{"problems": [], "notes": []},
+        sentence: [f"test: 20 images, published are about {published}"],
+    }
+
+
+def test_a_label_of_one_value_is_worth_a_note(tmp_path):
+    folder = trees.camvid(tmp_path)
+    trees.save(folder / "valannot/0016E5_07950.png", np.zeros((36, 48), np.uint8))
+    report = report_of(sets.CAMVID, folder)
+    assert report["splits"]["val"]["single_valued_labels"] == ["0016E5_07950"]
+    assert report["notes"] == ["val: one value in the whole label: 0016E5_07950"]
 
 
 def test_verify_counts_pixels_by_class(tmp_path):
@@ -211,6 +310,12 @@ def test_verify_counts_pixels_by_class(tmp_path):
             "other format: 00001",
         ),
         (
+            trees.gta5,
+            sets.GTA5,
+            lambda f: trees.save(f / "images/00001.png", trees.noise((52, 95), 1)[..., 0]),
+            "other image format: 00001",
+        ),
+        (
             trees.nthu,
             sets.NTHU["rome"],
             lambda f: trees.cut_off(f / "Images/Test/pano_00007_0_180.jpg"),
@@ -218,7 +323,7 @@ def test_verify_counts_pixels_by_class(tmp_path):
         ),
         (trees.bdd100k, sets.BDD100K, lambda f: next((f / "images/10k/val").iterdir()).unlink(), "incomplete: 0000"),
     ],
-    ids=["camvid", "cityscapes", "synthia", "gta5", "nthu", "bdd100k"],
+    ids=["camvid", "cityscapes", "synthia", "gta5", "grey", "nthu", "bdd100k"],
 )
 def test_verify_names_each_kind_of_damage(tmp_path, write, dataset, spoil, problem):
     folder = write(tmp_path)

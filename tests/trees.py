@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from udalib import labels
+from udalib.data import sets
 
 CITY_IDS = [7, 8, 11, 13, 17, 21, 23, 24, 26, 33]
 FIRST_BDD, SECOND_BDD = "0000f77c-6257be58", "0000f77c-62c2a288"  # a drive's id is 8 and 8 hexadecimal digits
@@ -39,6 +40,18 @@ def save(path: Path, array: np.ndarray, palette: bool = False) -> Path:
 
 def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage(dataset: sets.OnDisk, folder: Path, split: str) -> tuple[str, str, str]:
+    """Cut one file off, take away the image of one label, give one image another size; returns the names of the three.
+
+    Of SYNTHIA it is a label that is cut off, as unpacking its archive may do.
+    """
+    cut, lonely, odd = dataset.images(folder, split).items[:3]
+    cut_off(cut.label if dataset is sets.SYNTHIA else cut.image)
+    lonely.image.unlink()
+    save(odd.image, noise((41, 57), 99))
+    return cut.name, lonely.name, odd.name
 
 
 def gta5(root: Path) -> Path:

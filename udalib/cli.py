@@ -70,12 +70,18 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--profile", default="quick", help="default: %(default)s")
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     evaluate.add_argument("--fold", type=int, help="of a benchmark in folds; default: all of its images")
+    evaluate.add_argument(
+        "--attributes", type=Path, metavar="FILE", help="BDD100K's labels in JSON, for scores by time of day as well"
+    )
     evaluate.add_argument("--device", help="cpu, cuda, cuda:1, ...; default: the best there is")
     evaluate.add_argument("--root", "--data-root", type=Path, help="folder that contains the datasets, for real ones")
 
     verify = _verb(verbs, "verify", _verify, "check every file of a real dataset, and write a report")
     verify.add_argument("dataset", help="`udalib list` shows the choices; or the .toml file of a benchmark of your own")
     verify.add_argument("--root", "--data-root", type=Path, help="the dataset's folder, or the one that contains it")
+    verify.add_argument(
+        "--exclude-other-sizes", action="store_true", help="leave out images whose label has another size"
+    )
 
     report = _verb(verbs, "report", _report, "write one page about a finished run, with its pictures inside")
     report.add_argument("run", type=Path, metavar="RUN", help="the run's folder, or its record.json")
@@ -195,9 +201,16 @@ def _evaluate(options: Namespace) -> int:
     print(f"data: {bench.name}, validation set, {len(bench.val)} images of {height}x{width}")
     seen = f", network sees a height of {net.height}" if form and net.height else ""
     print(f"test: scales {', '.join(f'{scale:g}' for scale in scales)}, mirror images: {_yes(options.flip)}{seen}")
-    matrix = evaluation.confusion(
-        net.to(device), bench, options.flip, scales, options.batch_size, progress=_count("scored")
-    )
+    parts = evaluation.by_time_of_day(bench, options.attributes) if options.attributes else {"": bench}
+    counted = 0
+    for time, part in parts.items():
+        matrix = evaluation.confusion(
+            net.to(device), part, options.flip, scales, options.batch_size, progress=_count("scored")
+        )
+        counted = counted + matrix.matrix
+        if time:
+            print(f"{time}: mIoU {100 * matrix.miou():.1f} % over {matrix.present()} classes, {len(part.val)} images")
+    matrix.matrix = counted
     scores, names = scores_of(matrix), (matrix.merge.target if matrix.merge else bench.classes).names
     for name, iou in zip(names, scores["iou"], strict=True):
         print(f"  {name:<15} {'absent' if iou is None else f'{100 * iou:.1f}'}")
@@ -243,7 +256,7 @@ def _verify(options: Namespace) -> int:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            report = verify.verify(dataset, folder, progress)
+            report = verify.verify(dataset, folder, progress, options.exclude_other_sizes)
         _print_report(dataset.title, report)
         print(f"report: {verify.report_path(dataset, folder)}")
         problems += report["problems"]
@@ -256,10 +269,10 @@ def _print_report(title: str, report: dict[str, Any]) -> None:
         left_out = f", {len(found['excluded'])} excluded" if found["excluded"] else ""
         more = f" and {len(others)} other sizes" if others else ""
         print(f"{title} {split}: {found['images']} images of {size}{more}, {found['labels']} labels{left_out}")
-        if found["label_of_other_size"]:
-            print(
-                f"  {len(found['label_of_other_size'])} labels have another size than the image and are stretched to it"
-            )
+        if stretched := set(found["label_of_other_size"]) - found["unusable"].keys():
+            print(f"  {len(stretched)} labels have another size than the image and are stretched to it")
+    for note in report["notes"]:
+        print(f"note {note}")
     for problem in report["problems"]:
         print(f"PROBLEM {problem}")
 

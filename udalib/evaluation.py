@@ -1,13 +1,17 @@
 """Scoring a trained network, a run's or one that its authors released, on a benchmark's validation set."""
 
+import collections
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.utils.data import Subset
 
 from udalib import data, labels, models, predict, processes, recipes, runs, score
+from udalib.data.sets import bdd100k
 from udalib.recipes.real_experiment import AnyClasses, left_out
 
 # Scores a network of the 19 classes on truth in fewer of them.
@@ -36,6 +40,19 @@ def network_of_run(checkpoint: Path, classes: labels.ClassSet) -> nn.Module:
             f"{classes.name}; choose a benchmark with the classes of {result.record['benchmark']}."
         )
     return recipes.load_network(result, int(number[1]), "cpu")
+
+
+def by_time_of_day(bench: data.Benchmark, path: Path) -> dict[str, data.Benchmark]:
+    """A benchmark for each time of day, with the validation images of that time; of the others it is "unknown".
+
+    path: see `bdd100k.times_of_day`. Raises ValueError where the file knows none of the images.
+    """
+    times, members = bdd100k.times_of_day(path), collections.defaultdict(list)
+    for index in range(len(bench.val)):
+        members[times.get(bench.val[index].name, "unknown")].append(index)
+    if members.keys() == {"unknown"}:
+        raise ValueError(f"{path} has no validation image of {bench.name}; give the labels of that split of BDD100K.")
+    return {time: dataclasses.replace(bench, val=Subset(bench.val, members[time])) for time in sorted(members)}
 
 
 @torch.no_grad()

@@ -157,6 +157,7 @@ def _dataset(
         classes=classes,
         ids=frozenset(value for value, _ in ids.names) | {labels.IGNORE},
         modes=("L", "P"),
+        image_modes=("RGB", "RGBA", "L", "P"),
         unlabelled=() if "labels" in described else ("all",),
         home=path.resolve().parent,
     )

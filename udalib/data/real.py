@@ -156,7 +156,14 @@ REAL_PAIRS = {
                     "classes": labels.CITYSCAPES,
                     "scoring": "19 outputs, means over 16 and 13 of their IoUs (strict)",
                 },
+                "masked19": {
+                    "classes": labels.CITYSCAPES,
+                    "merge": labels.Merge(labels.CITYSCAPES, labels.SYNTHIA16, ()),
+                    "keep": labels.SYNTHIA16.train_ids,
+                    "scoring": "16 of 19 classes, the largest of their logits is the prediction; and the mean over 13",
+                },
                 "lanes-are-road": {"source": Part(sets.LANES_ARE_ROAD, "all")},
+                "no-wall": {"source": Part(sets.NO_WALL, "all")},
             },
         ),
         RealPair("gta5-bdd", "GTA5 to BDD100K", _GTA5, _BDD, _BDD_VAL),
@@ -295,7 +302,8 @@ def choose(pair: RealPair, profile: str, root: str | Path | None) -> dict[str, L
     if "val" not in chosen:
         items = chosen["source"].items
         chosen["val"] = Listing(items[::HELD_OUT])
-        chosen["source"] = Listing(tuple(i for n, i in enumerate(items) if n % HELD_OUT), chosen["source"].excluded)
+        rest = tuple(item for number, item in enumerate(items) if number % HELD_OUT)
+        chosen["source"] = dataclasses.replace(chosen["source"], items=rest)
     if profile in SAMPLED:
         return {role: _spaced(listing, _limit(pair, role, find_profile(profile))) for role, listing in chosen.items()}
     return chosen
@@ -317,7 +325,7 @@ def _spaced(listing: Listing, limit: int) -> Listing:
     count = len(listing.items)
     if count <= limit:
         return listing
-    return Listing(tuple(listing.items[n * count // limit] for n in range(limit)), listing.excluded)
+    return dataclasses.replace(listing, items=tuple(listing.items[n * count // limit] for n in range(limit)))
 
 
 def decoded(
@@ -386,9 +394,8 @@ def protocol(pair: RealPair, profile: str, chosen: dict[str, Listing]) -> dict[s
         resized = f" (published: {native[0]}x{native[1]})" if size != native else ""
         list_ = ids_sha256([item.name for item in listing.items])[:12]
         folds = f", in {pair.folds} folds" if pair.folds and role != "source" else ""
-        return (
-            f"{where}, {len(listing.items)} images{folds}{excluded}{hidden}; {size[0]}x{size[1]}{resized}; list {list_}"
-        )
+        images = f"{where}, {len(listing.items)} images{folds}{excluded}{hidden}"
+        return "; ".join((images, f"{size[0]}x{size[1]}{resized}", f"list {list_}", *listing.notes))
 
     return {
         "experiment": pair.title,

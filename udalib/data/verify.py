@@ -18,6 +18,9 @@ from udalib.data.sets.ondisk import NO_IMAGE, NOT_THERE, Item, Listing, OnDisk
 from udalib.data.sets.reading import Header, header, read_image
 
 BLANK = 1.0  # standard deviation of the grey levels below which an image shows nothing
+SHOWS_NOTHING = "blank image"
+OTHER_SIZE = "label of another size"
+ABOUT = 0.1  # share by which a round figure may be off
 NAMED = 5  # names in a sentence; the report has all
 
 Progress = Callable[[int, int], None]
@@ -34,17 +37,22 @@ class Finding:
     ids: np.ndarray | None = None
 
 
-def verify(dataset: OnDisk, root: str | Path | None, progress: Progress | None = None) -> dict[str, Any]:
+def verify(
+    dataset: OnDisk, root: str | Path | None, progress: Progress | None = None, exclude_other_sizes: bool = False
+) -> dict[str, Any]:
     """Check every file of a dataset, write the report as `report_path(...)`, and return it.
 
-    progress: called with (images done, images in all). The report has one entry per split and the list "problems",
-    sentences, empty where all is as published; what is known to be wrong is excluded and no problem. Images that can't
-    be decoded, or are blank, are left out by `usable` from then on.
+    progress: called with (images done, images in all). exclude_other_sizes: images whose label has another size are
+    left out; else the label is stretched to the image.
+
+    The report has one entry per split and two lists of sentences: "problems", empty where all is as published, and
+    "notes", on what is known to be wrong or may be right. Images that can't be decoded, or are blank without being
+    known for it, are left out by `usable` from then on.
 
     Raises ValueError where the dataset isn't there at all.
     """
     folder = dataset.locate(root)
-    listings, problems = {}, []
+    listings, problems, notes = {}, [], []
     for split in dataset.splits:
         try:
             listings[split] = dataset.images(folder, split)
@@ -61,8 +69,9 @@ def verify(dataset: OnDisk, root: str | Path | None, progress: Progress | None =
     splits = {}
     for split, listing in listings.items():
         findings = [found[item.image] for item in listing.items]
-        splits[split] = _summary(dataset, listing, findings, dataset.splits[split])
+        splits[split] = _summary(dataset, split, listing, findings, exclude_other_sizes)
         problems += [f"{split}: {problem}" for problem in splits[split].pop("problems")]
+        notes += [f"{split}: {note}" for note in splits[split].pop("notes")]
     if dataset.encoding:
         problems += _tables(dataset)
     report = {
@@ -71,6 +80,7 @@ def verify(dataset: OnDisk, root: str | Path | None, progress: Progress | None =
         "date": datetime.date.today().isoformat(),
         "splits": splits,
         "problems": problems,
+        "notes": notes,
     }
     path = report_path(dataset, folder)
     try:
@@ -114,7 +124,7 @@ def _look(dataset: OnDisk) -> Callable[[Item], Finding]:
         image = label = None
         try:
             image = header(item.image)
-            blank = "blank image" if cv2.meanStdDev(read_image(item.image))[1].max() < BLANK else ""
+            blank = SHOWS_NOTHING if cv2.meanStdDev(read_image(item.image))[1].max() < BLANK else ""
             if item.label is None:
                 return Finding(item.name, blank, image)
             label = header(item.label)
@@ -126,27 +136,55 @@ def _look(dataset: OnDisk) -> Callable[[Item], Finding]:
     return look
 
 
-def _summary(dataset: OnDisk, listing: Listing, findings: list[Finding], expected: int) -> dict[str, Any]:
-    """What was found in one split, with sentences on whatever is not as published under "problems"."""
+def _summary(
+    dataset: OnDisk, split: str, listing: Listing, findings: list[Finding], exclude_other_sizes: bool
+) -> dict[str, Any]:
+    """What was found in one split, with sentences on whatever is not as published under "problems" and "notes"."""
     lut = dataset.encoding.lut(dataset.classes) if dataset.encoding else np.full(256, labels.IGNORE)
     labelled = [finding for finding in findings if finding.ids is not None]
     counts = sum((finding.ids for finding in labelled), np.zeros(256, np.int64))
     unlabelled = [item.name for item in listing.items if item.label is None]
+    empty = [f.name for f in labelled if not f.ids[lut != labels.IGNORE].any()]
     lists = {
+        **_against_published(dataset, split, listing),
         "incomplete": [name for name, reason in listing.excluded.items() if reason in (NO_IMAGE, NOT_THERE)],
         "without_label": unlabelled if len(unlabelled) < len(findings) else [],
-        "other_format": [f.name for f in findings if f.label and not _as_specified(dataset, f.label)],
-        "empty_labels": [f.name for f in labelled if not f.ids[lut != labels.IGNORE].any()],
+        "other_image_format": [f.name for f in findings if f.image and not _as_specified(f.image, dataset.image_modes)],
+        "other_format": [
+            f.name for f in findings if f.label and not _as_specified(f.label, dataset.modes, dataset.bits)
+        ],
+        "empty_labels": empty,
     }
-    unusable = {finding.name: finding.unusable for finding in findings if finding.unusable}
+    known = [f.name for f in findings if f.unusable == SHOWS_NOTHING and f.name in dataset.blank]
+    unusable = {f.name: f.unusable for f in findings if f.unusable and f.name not in known}
+    of_other_size = [f.name for f in labelled if f.label.size != f.image.size]
+    single = [f.name for f in labelled if np.count_nonzero(f.ids) == 1 and f.name not in empty]
     strange = [int(value) for value in counts.nonzero()[0] if value not in dataset.ids]
-    problems = [f"{key.replace('_', ' ')}: {_some(names)}" for key, names in lists.items() if names]
+
+    problems, notes = [], list(listing.notes)
+    expected = dataset.splits[split]
     if expected and len(findings) != expected:
-        problems.insert(0, f"{len(findings)} images, published are {expected}")
+        close = split in dataset.about and abs(len(findings) - expected) <= ABOUT * expected
+        said = "about " if split in dataset.about else ""
+        (notes if close else problems).append(f"{len(findings)} images, published are {said}{expected}")
+    problems += [f"{key.replace('_', ' ')}: {_some(names)}" for key, names in lists.items() if names]
     if unusable:
         problems.append(f"unusable and left out from now on: {_some(list(unusable))}")
     if strange:
         problems.append(f"label values that mean nothing here: {', '.join(map(str, strange))}")
+    by_reason = collections.defaultdict(list)
+    for name, reason in listing.excluded.items():
+        if name not in lists["incomplete"]:
+            by_reason[reason].append(name)
+    notes += [f"excluded, {reason}: {_some(names)}" for reason, names in by_reason.items()]
+    if known:
+        notes.append(f"blank, as is known, but part of this list: {_some(known)}")
+    if single:
+        notes.append(f"one value in the whole label: {_some(single)}")
+    if exclude_other_sizes and of_other_size:
+        notes.append(f"{OTHER_SIZE}, left out from now on as asked: {_some(of_other_size)}")
+        unusable = {**dict.fromkeys(of_other_size, OTHER_SIZE), **unusable}
+
     sizes = collections.Counter(finding.image.size for finding in findings if finding.image)
     pixels = {name: int(counts[lut == index].sum()) for index, name in enumerate(dataset.classes.names)}
     return {
@@ -156,17 +194,38 @@ def _summary(dataset: OnDisk, listing: Listing, findings: list[Finding], expecte
         "excluded": listing.excluded,
         "unusable": unusable,
         **lists,
+        "known_blank": known,
+        "single_valued_labels": single,
         "sizes": {f"{width}x{height}": count for (height, width), count in sizes.most_common()},
-        "label_of_other_size": [f.name for f in labelled if f.label.size != f.image.size],
+        "label_of_other_size": of_other_size,
         "pixels": {**pixels, "no class": int(counts[lut == labels.IGNORE].sum())},
         "ids_sha256": ids_sha256([item.name for item in listing.items if item.name not in unusable]),
         "problems": problems,
+        "notes": notes,
     }
 
 
-def _as_specified(dataset: OnDisk, label: Header) -> bool:
+def _against_published(dataset: OnDisk, split: str, listing: Listing) -> dict[str, list[str]]:
+    """Names that are missing or too many, and groups of another size, as far as it is known what was published."""
+    here = {item.name for item in listing.items}
+    lists = {}
+    if dataset.names:
+        published = dataset.names(split)
+        lists["missing"] = sorted(published - here - listing.excluded.keys())
+        lists["not_published"] = sorted(here - published)
+    if groups := dataset.groups.get(split):
+        found = collections.Counter(name.partition("_")[0] for name in here)
+        lists["other_counts"] = [
+            f"{group} {found[group]} (published: {groups.get(group, 0)})"
+            for group in sorted(groups.keys() | found.keys())
+            if found[group] != groups.get(group, 0)
+        ]
+    return lists
+
+
+def _as_specified(file: Header, modes: Sequence[str], bits: int = 8) -> bool:
     # Writers store a palette of few colours with fewer than 8 bits, which changes nothing.
-    return label.mode in dataset.modes and max(label.bits, 8) == dataset.bits
+    return file.mode in modes and max(file.bits, 8) == bits
 
 
 def _tables(dataset: OnDisk) -> list[str]:

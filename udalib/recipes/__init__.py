@@ -229,9 +229,19 @@ def run(
                 stands_for=pair.stands_for,
                 classes=list(bench.classes.names),
                 scored_classes=list((bench.merge.target if bench.merge else bench.classes).names),
-                **({"protocol": {**bench.protocol, "test": _tested(chosen)}} if real else {}),
+                **({"protocol": _protocol(bench, chosen, record.rounds)} if real else {}),
             )
     return runs.Result(runs.read_record(record.record_path), record.record_path)
+
+
+def _protocol(bench: data.RealBenchmark, chosen: Optimisation, rounds: list[dict[str, Any]]) -> dict[str, str]:
+    """The benchmark's protocol with what the run adds: the target images it was trained on, and its test."""
+    target, trained_on = bench.protocol["target"], next((r["images"] for r in reversed(rounds) if "images" in r), None)
+    if trained_on and chosen.image_list:
+        target += f"; trained on the {trained_on} of them that {Path(chosen.image_list).name} lists"
+    elif trained_on and chosen.image_share < 1:
+        target += f"; trained on the {trained_on} of them with the best scores"
+    return {**bench.protocol, "target": target, "test": _tested(chosen)}
 
 
 def _tested(chosen: Optimisation) -> str:

@@ -6,7 +6,7 @@ from udalib.data.sets.cityscapes import CITYSCAPES
 from udalib.data.sets.gta5 import GTA5
 from udalib.data.sets.nthu import NTHU
 from udalib.data.sets.ondisk import Item, Listing, OnDisk
-from udalib.data.sets.synthia import LANES_ARE_ROAD, SYNTHIA
+from udalib.data.sets.synthia import LANES_ARE_ROAD, NO_WALL, SYNTHIA
 
 SETS = {dataset.name: dataset for dataset in (GTA5, SYNTHIA, CITYSCAPES, BDD100K, BDDV, *NTHU.values(), CAMVID)}
 
@@ -25,6 +25,7 @@ __all__ = [
     "CITYSCAPES",
     "GTA5",
     "LANES_ARE_ROAD",
+    "NO_WALL",
     "NTHU",
     "SETS",
     "SYNTHIA",

@@ -1,6 +1,8 @@
 """BDD100K: Yu et al., CVPR 2020. American dashcams: the 10,000 images with masks, and frames without labels (BDD-V)."""
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from udalib import labels
@@ -27,7 +29,8 @@ def listing(root: Path, split: str) -> Listing:
 def frames(root: Path, split: str) -> Listing:
     """Frames of any drives: those of list.txt, else all in frames, else images/100k. Names are paths without suffix.
 
-    Frames of drives that are in the validation or test split of the 10K set, if it lies there too, are excluded.
+    Frames of drives that are in the validation or test split of the 10K set, if it lies there too, are excluded; a
+    note says if it doesn't.
     """
     folder = descend(root, "frames") or descend(root, "images/100k")
     if chosen := descend(root, "list.txt"):
@@ -39,17 +42,49 @@ def frames(root: Path, split: str) -> Listing:
     else:
         raise ValueError(f"{root} contains neither frames nor images/100k; put the images there.")
     items = [Item(str(path.relative_to(root).with_suffix("")), path) for path in sorted(paths)]
-    tested = _tested(root)
+    tested = {split: _in_10k(root, split) for split in ("val", "test")}
+    unknown = [split for split, ids in tested.items() if not ids]
+    notes = (f"no {' or '.join(unknown)} images of BDD100K 10K found whose drives to exclude",) if unknown else ()
     drives = {item.name: _VIDEO.search(Path(item.name).name) for item in items}
-    seen = {name: "in the 10K validation or test split" for name, id_ in drives.items() if id_ and id_[0] in tested}
-    return Listing(tuple(items)).without(seen)
+    reasons = {
+        name: f"in the 10K {split} split"
+        for name, drive in drives.items()
+        for split, ids in tested.items()
+        if drive and drive[0] in ids
+    }
+    return replace(Listing(tuple(items)).without(reasons), notes=notes)
 
 
-def _tested(root: Path) -> set[str]:
-    """Ids of the validation and test images of the 10K set, in this folder or in bdd100k beside it."""
-    homes = (root, root.parent / "bdd100k")
-    parts = [f"{layout}/{split}" for layout in ("images/10k", "seg/images") for split in ("val", "test")]
-    return {name for home in homes for part in parts if descend(home, part) for name in files(home, part)}
+def _in_10k(root: Path, split: str) -> set[str]:
+    """Ids of the images in a split of the 10K set, which lies in the folder of the frames, around it or beside it."""
+    ids = set()
+    for place in (root, root.absolute().parent):
+        try:
+            home = BDD100K.locate(place)
+        except ValueError:
+            continue
+        for part in (f"images/10k/{split}", f"seg/images/{split}"):
+            ids |= files(home, part).keys() if descend(home, part) else set()
+    return ids
+
+
+def times_of_day(path: Path) -> dict[str, str]:
+    """The time of day of each image, such as "night", by its name without suffix, from a JSON file of BDD100K's labels.
+
+    The file is a list of frames, or has one under "frames"; see
+    https://github.com/ucbdrive/bdd-data/blob/master/doc/format.md. Raises ValueError where it isn't such a file.
+    """
+    try:
+        stored = json.loads(path.read_text())
+        found = stored["frames"] if isinstance(stored, dict) else stored
+        # Frames may lack the attribute, or have null for all of them.
+        told = [(frame["name"], (frame.get("attributes") or {}).get("timeofday")) for frame in found]
+        return {Path(name).stem: time for name, time in told if time}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} can't be read as labels of BDD100K ({type(error).__name__}: {error}); give the JSON file whose "
+            "frames have a name and, among the attributes, timeofday."
+        ) from error
 
 
 BDD100K = OnDisk(

@@ -55,6 +55,11 @@ CAMVID = OnDisk(
         "day-even": 86,
         "day-odd": 85,
     },
+    groups={
+        "train": {"0001TP": 62, "0006R0": 101, "0016E5": 204},
+        "val": {"0016E5": 101},
+        "test": {"0001TP": 62, "Seq05VD": 171},
+    },
     size=(360, 480),
     encoding=labels.encoding("camvid"),
     classes=labels.CAMVID11,

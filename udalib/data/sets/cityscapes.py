@@ -34,6 +34,28 @@ def listing(root: Path, split: str) -> Listing:
 
 
 _ARCHIVES = {"leftImg8bit": "leftImg8bit_trainvaltest.zip", "gtFine": "gtFine_trainvaltest.zip"}
+# Images of each city.
+_TRAIN = {
+    "aachen": 174,
+    "bochum": 96,
+    "bremen": 316,
+    "cologne": 154,
+    "darmstadt": 85,
+    "dusseldorf": 221,
+    "erfurt": 109,
+    "hamburg": 248,
+    "hanover": 196,
+    "jena": 119,
+    "krefeld": 99,
+    "monchengladbach": 94,
+    "strasbourg": 365,
+    "stuttgart": 196,
+    "tubingen": 144,
+    "ulm": 95,
+    "weimar": 142,
+    "zurich": 122,
+}
+_VAL = {"frankfurt": 267, "lindau": 59, "munster": 174}
 
 CITYSCAPES = OnDisk(
     name="cityscapes",
@@ -41,7 +63,8 @@ CITYSCAPES = OnDisk(
     folders=("cityscapes",),
     contents=(("leftImg8bit", "gtFine"),),
     listing=listing,
-    splits={"train": 2975, "val": 500, "test": 1525},
+    splits={"train": sum(_TRAIN.values()), "val": sum(_VAL.values()), "test": 1525},
+    groups={"train": _TRAIN, "val": _VAL},
     unlabelled=("test",),
     size=(1024, 2048),
     encoding=labels.encoding("cityscapes"),

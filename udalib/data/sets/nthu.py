@@ -32,6 +32,7 @@ NTHU = {
         contents=(("Images/Test", "Labels/Test"),),
         listing=listing,
         splits={"train": 3200, "test": 100},
+        about=("train",),
         unlabelled=("train",),
         size=(1024, 2048),
         encoding=labels.encoding("nthu"),

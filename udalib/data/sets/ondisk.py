@@ -1,7 +1,7 @@
 """What a dataset on disk is: a layout, splits, a label encoding, and known defects."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a split in the order of their names. excluded: names that are not used, each with its reason."""
+    """The images of a split in the order of their names.
+
+    excluded: names that are not used, each with its reason. notes: what else a reader of a score should know.
+    """
 
     items: tuple[Item, ...]
     excluded: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def without(self, reasons: dict[str, str]) -> "Listing":
         """The listing without the images that are named in `reasons`."""
         here = {item.name: reasons[item.name] for item in self.items if item.name in reasons}
-        return Listing(tuple(item for item in self.items if item.name not in here), {**self.excluded, **here})
+        items = tuple(item for item in self.items if item.name not in here)
+        return replace(self, items=items, excluded={**self.excluded, **here})
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,12 @@ class OnDisk:
     splits: how many images each was published with, 0 where that is not known. size: usual height and width.
     obtain: where it is had, and under which licence.
     encoding: what the stored values mean; None for a dataset without labels. classes: those it has labels of. ids: the
-    values a label file may hold. modes: of the label files, as Pillow names them. bits: per channel.
+    values a label file may hold. modes: of the label files, as Pillow names them. bits: per channel. image_modes: of
+    the images.
     unlabelled: splits without labels. home: its folder, where that doesn't depend on a root.
+    about: splits whose published count is a round figure. names: from a split to the names it was published with.
+    groups: how many images of a split have names that begin with a word and "_", such as a city, by that word.
+    blank: names of images that are known to show nothing.
     """
 
     name: str
@@ -62,9 +71,14 @@ class OnDisk:
     ids: frozenset[int] = frozenset()
     modes: tuple[str, ...] = ("L",)
     bits: int = 8
+    image_modes: tuple[str, ...] = ("RGB",)
     read_label: Callable[[Path], np.ndarray] = read_ids
     unlabelled: tuple[str, ...] = ()
     home: Path | None = None
+    about: tuple[str, ...] = ()
+    names: Callable[[str], frozenset[str]] | None = None
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    blank: frozenset[str] = frozenset()
 
     def locate(self, root: str | Path | None) -> Path:
         """The dataset's folder: one of `folders` inside `root`, or `root` itself. Capitals don't matter.
