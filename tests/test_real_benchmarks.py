@@ -1,6 +1,7 @@
 """Benchmarks on real datasets: opened, trained on for a round and scored, on trees that the tests write."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -268,6 +269,10 @@ def test_other_files_are_another_run_and_another_cache(tmp_path):
     after = data.fingerprint(pair, "smoke", tmp_path), data.benchmark(pair.name, "smoke", 0, tmp_path).source[0]
     assert {key for key in before[0] if before[0][key] != after[0][key]} == {"source"}
     assert not torch.equal(before[1].image, after[1].image)
+    others = replace(pair, heights={"smoke": 40}), replace(pair, classes=labels.CITYSCAPES)
+    for other in others:
+        prints = data.fingerprint(other, "smoke", tmp_path)
+        assert {key for key in after[0] if after[0][key] != prints[key]} == {"source", "target", "val"}
 
 
 def test_a_file_that_is_cut_off_is_named_and_left_out_after_verify(tmp_path):

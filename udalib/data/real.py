@@ -408,11 +408,15 @@ def protocol(pair: RealPair, profile: str, chosen: dict[str, Listing]) -> dict[s
 
 
 def fingerprint(pair: RealPair, profile: str, root: str | Path | None) -> dict[str, str]:
-    """What identifies the data of a run: names and sizes in bytes of all files, and the code that reads them."""
-    modules = {part.dataset.listing.__module__ for part in pair.roles.values()}
-    prints = {"code": _code_version(__name__, *sorted(modules))}
+    """What identifies the data of a run: names and sizes in bytes of all files, what their pixels become at which size
+    (height, width), and the code that reads them."""
+    prints = {"code": _code_version("udalib.data.sets.reading")}
     for role, listing in choose(pair, profile, root).items():
-        lines = [f"{item.name} {_bytes(item.image)} {_bytes(item.label)}" for item in listing.items]
+        encoding = pair.dataset(role).encoding
+        lines = [
+            f"{pair.size(role, profile)} {encoding.lut(pair.classes).tolist() if encoding else None}",
+            *(f"{item.name} {_bytes(item.image)} {_bytes(item.label)}" for item in listing.items),
+        ]
         prints[role] = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
     return prints
 
