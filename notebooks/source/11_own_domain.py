@@ -582,10 +582,12 @@ if have:
     show.caption(fig, "Source images, target images, and the former with the histograms of the latter.")
 
 # %% [markdown]
-# **Predict.** The third row of the pictures looks like dusk to us, more or less. Is it dusk to a network? Order these
-# before you go on: histogram matching, which retrains on darkened days; AdaBN, which trains nothing; CBST with spatial
-# priors, for once with the *same* camera on both sides ([04](04_spatial_priors.ipynb) bet on that); and IAST, which lets
-# go of the source.
+# Look at the skies of the third row. Where the camera had overexposed a sky, it is a single level, and of one level a map
+# can make only one other, in each channel for itself. Clouds it can't make.
+#
+# **Predict.** Is that dusk to a network? Order these before you go on: histogram matching, which trains on such days;
+# AdaBN, which trains nothing; CBST with spatial priors, for once with the *same* camera on both sides
+# ([04](04_spatial_priors.ipynb) bet on that); and IAST, which lets go of the source.
 #
 # The rows and their settings are those of the table `camvid`. We don't repeat them here, we take them from there:
 
@@ -609,7 +611,7 @@ if city:
     ]
     show.table([f"{benchmark}, profile {lesson.profile}, seed {seed}", "mIoU", "closed", "pixel accuracy"], rows)
     first = max((label for label in city if label != "oracle"), key=scores.get)
-    show.say(f"Closest to the oracle: **{first}**. Space to close: {ends[1] - ends[0]:.1f} points.")
+    show.say(f"Highest but for the oracle: **{first}**. Space to close: {ends[1] - ends[0]:.1f} points.")
     over = {label: scores[label] - scores["control"] for label in ("ST", "CBST", "CBST-SP", "IAST")}
     show.say("Owed to labels, that is over the control: " + ", ".join(f"{k} {v:+z.1f}" for k, v in over.items()) + ".")
 
@@ -634,6 +636,8 @@ if city:
     show.caption(fig, "Every method between the two ends, one seed. The dashed lines are source-only and oracle.")
 
 # %% [markdown]
+# (The control goes on with source labels, and IAST without a source, so its last figure is more than labels.)
+#
 # ### Class by class
 
 # %%
@@ -657,15 +661,17 @@ if city:
 # %%
 if city:
     some = Subset(streets.target, picks)
-    shown = {label: city[label] for label in ("source-only", "histogram matching", "AdaBN", "CBST-SP")}
-    maps = {label: p.argmax(dim=1) for label, p in look(shown, some).items()}
     adapted = city["CBST-SP"]
+    shown = {"source-only": city["source-only"], "matched": city["histogram matching"], "AdaBN": city["AdaBN"]}
+    maps = {label: p.argmax(dim=1) for label, p in look(shown | {"CBST-SP": adapted}, some).items()}
     maps["its labels"] = indicators.pseudo_labels(adapted, len(adapted.rounds), streets, picks, device)
     fig = show.qualitative(dusk, [truth[i].label for i in picks], maps, named)
-    show.caption(fig, "Target images at equal steps; last, the pseudo-labels that CBST-SP had in its last round.")
+    show.caption(
+        fig, "Target images at equal steps; matched: trained with histogram matching; last, labels of CBST-SP."
+    )
 
 # %% [markdown]
-# The third column from the left is where all of them began. Look at the pavement, at the sky between the roofs, and at
+# The column source-only is where adaptation began. Look at the pavement, at the sky between the roofs, and at
 # whatever stands still and is not a house.
 #
 # ### Over three seeds
