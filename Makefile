@@ -35,8 +35,8 @@ test: $(READY) ## check the style, run all tests and all notebooks under the smo
 lab: $(READY) ## open the course in JupyterLab
 	jupyter lab notebooks/00_tour.ipynb
 
-notebooks: $(READY) ## rebuild the stored notebooks from notebooks/source and execute them
-	python notebooks/build.py --profile $(PROFILE)
+notebooks: $(READY) ## rebuild the stored notebooks from notebooks/source and execute them (11 needs ROOT=datasets)
+	python notebooks/build.py --profile $(PROFILE) $(if $(ROOT),--data-root "$(ROOT)")
 
 $(READY): pyproject.toml
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv

@@ -28,6 +28,7 @@ SHOWN = {
     "07_proxies": ["proxies", "gate_study"],
     "08_multi_level": ["multi_level", "window_study"],
     "09_instance_adaptive": ["instance_adaptive", "instance_study"],
+    "11_own_domain": ["camvid", "label_study_camvid"] if ROOT else [],  # without real images it shows its own alone
 }
 NOTEBOOKS = [
     name
@@ -184,10 +185,11 @@ rule notebook:
         "results/notebooks/{profile}/{name}.ipynb",
     params:
         code=code_version("udalib.course"),
+        root=f"UDALIB_DATA_ROOT={shlex.quote(os.path.abspath(ROOT))} " if ROOT else "",
     threads: workflow.cores
     resources:
         gpu=1,
     retries: 1
     shell:
-        "OMP_NUM_THREADS={threads} udalib notebook {wildcards.name} -p profile {wildcards.profile}"
+        "{params.root}OMP_NUM_THREADS={threads} udalib notebook {wildcards.name} -p profile {wildcards.profile}"
         " --out results/notebooks/{wildcards.profile}"

@@ -6,7 +6,7 @@ becomes two executed notebooks:
 * `NN_name.ipynb`: the text between `# BEGIN SOLUTION` and `# END SOLUTION` is replaced by `return None`;
 * `solutions/NN_name.ipynb`: title, parameters, set-up and the exercises, with the solutions.
 
-Usage: python notebooks/build.py [NAME ...] [--profile quick] [--check]
+Usage: python notebooks/build.py [NAME ...] [--profile quick] [--data-root DIR] [--check]
 """
 
 import argparse
@@ -39,8 +39,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build the stored notebooks from notebooks/source.")
     parser.add_argument("names", nargs="*", help="such as 02_self_training; default: all")
     parser.add_argument("--profile", default="quick", help="default: %(default)s")
+    parser.add_argument("--data-root", type=Path, help="folder of the real datasets, for the notebooks that show some")
     parser.add_argument("--check", action="store_true", help="only compare the stored notebooks with their sources")
     options = parser.parse_args()
+    if options.data_root:  # by the environment, so that the stored parameters name no folder of this machine
+        os.environ["UDALIB_DATA_ROOT"] = str(options.data_root.expanduser().resolve())
     try:
         for name in options.names or names():
             if options.check:
@@ -156,6 +159,7 @@ def tidy(notebook: NotebookNode) -> None:
 def unwanted(notebook: NotebookNode) -> Iterator[str]:
     """What must not be stored: warnings, paths of this machine, addresses of objects."""
     here = {FOLDER.parent, Path.home(), Path(sys.prefix), Path(tempfile.gettempdir()), runs.home()}
+    here |= {Path(root) for root in [os.environ.get("UDALIB_DATA_ROOT")] if root}
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code, start=1):
         if cell.execution_count != number:

@@ -12,6 +12,7 @@ HOME = tempfile.mkdtemp(prefix="udalib-tests-")
 os.environ["UDALIB_HOME"] = HOME
 os.environ["UDALIB_PROFILE"] = "smoke"
 os.environ["MPLBACKEND"] = "agg"
+os.environ.pop("UDALIB_DATA_ROOT", None)  # tests need no dataset
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("udalib", deadline=None)
 hypothesis.settings.load_profile("udalib")

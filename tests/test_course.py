@@ -27,6 +27,15 @@ def test_the_profile_is_the_parameter_else_the_environment_else_quick(monkeypatc
     assert begin(profile=None).profile == "quick"
 
 
+def test_real_datasets_lie_where_the_parameter_says_else_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("UDALIB_DATA_ROOT", "datasets")
+    assert begin(benchmark="camvid-day2dusk").data_root == "datasets"
+    assert begin(benchmark="camvid-day2dusk", data_root="here").data_root == "here"
+    assert begin().data_root is None, "for rendered streets a root is where they are rendered to"
+    monkeypatch.setenv("UDALIB_DATA_ROOT", "")
+    assert begin(benchmark="camvid-day2dusk").data_root is None
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

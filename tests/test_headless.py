@@ -221,6 +221,15 @@ def test_outputs_that_must_not_be_stored_are_refused(build, monkeypatch, line, c
     assert not (build.FOLDER / "42_toy.ipynb").exists()
 
 
+def test_the_folder_of_the_datasets_is_passed_on_and_not_stored(build, monkeypatch, capsys):
+    monkeypatch.setenv("UDALIB_DATA_ROOT", "")
+    monkeypatch.setattr("sys.argv", ["build.py", "42_toy", "--profile", "smoke", "--data-root", "/datasets"])
+    source = build.FOLDER / "source" / "42_toy.py"
+    source.write_text(SOURCE.replace('shown = "in the course only"', 'print(os.environ["UDALIB_DATA_ROOT"])'))
+    assert build.main() == 1
+    assert f"shows the path {Path('/datasets').resolve()}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("source/*.py")), ids=lambda path: path.stem)
 def test_the_stored_notebooks_say_what_their_sources_say(source):
     spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")

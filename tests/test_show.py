@@ -445,6 +445,35 @@ def test_instance_explorer_redraws(scene, name, value):
     assert (before != picture_of(box)).any()
 
 
+@pytest.fixture
+def two_networks(scene):
+    """The scene's network, and one that has no idea and therefore says road everywhere."""
+    return {"source-only": scene[0], "at a loss": torch.full_like(scene[0], 1 / C)}, *scene[1:]
+
+
+def test_comparison_view_shows_doubt_and_where_two_networks_differ(two_networks):
+    probs, truth, images = two_networks
+    figure = widgets.comparison_view(*two_networks, network="at a loss", other="source-only", index=1)
+    assert [ax.get_title() for ax in figure.axes] == ["input", "truth", "at a loss", "entropy", "not as source-only"]
+    assert notes_of(figure) == ["", "", "100.0% right", "mean 1.000", "50.0% of the pixels"]
+    differs = figure.axes[4].images[0].get_array()
+    assert not differs[:, : W // 2].any() and differs[:, W // 2 :].all()
+    unjudged = widgets.comparison_view(probs, None, images, network="source-only", other="source-only")
+    assert [ax.get_title() for ax in unjudged.axes] == ["input", "source-only", "entropy", "not as source-only"]
+    assert notes_of(unjudged)[3] == "0.0% of the pixels"
+    with pytest.raises(ValueError, match="no network 'oracle'; choose one of: source-only, at a loss"):
+        widgets.comparison_view(*two_networks, network="oracle", other="at a loss")
+
+
+@pytest.mark.parametrize("name, value", [("network", "source-only"), ("against", "at a loss"), ("image", 1)])
+def test_comparison_explorer_redraws(two_networks, name, value):
+    two_networks[2][1] = 255 - two_networks[2][0]
+    box = widgets.comparison_explorer(*two_networks)
+    before = picture_of(box)
+    controls_of(box)[name].value = value
+    assert (before != picture_of(box)).any()
+
+
 def test_domain_mixer_renders_what_the_sliders_say():
     seen = []
 

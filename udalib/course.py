@@ -70,13 +70,15 @@ def begin(
 ) -> Lesson:
     """Check the parameters of a notebook, seed the global random states, and say what will happen.
 
-    profile: None reads $UDALIB_PROFILE, else "quick". expected: how long the notebook takes, by profile.
+    profile: None reads $UDALIB_PROFILE, else "quick". data_root: of a benchmark on real datasets, None reads
+    $UDALIB_DATA_ROOT. expected: how long the notebook takes, by profile.
 
     Raises ValueError in one sentence for a name or value that can't be used.
     """
     profile = profile or os.environ.get("UDALIB_PROFILE") or "quick"
     data.find_profile(profile)
-    data.find_pair(benchmark)
+    if isinstance(data.find_pair(benchmark), data.RealPair):
+        data_root = data_root or os.environ.get("UDALIB_DATA_ROOT") or None
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"seed={seed!r} can't be used; give a whole number from 0 on.")
     chosen = pick(device)

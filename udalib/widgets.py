@@ -434,6 +434,55 @@ def gate_explorer(
 Render = Callable[[float, float, float], np.ndarray]
 
 
+def comparison_view(
+    probs: Mapping[str, Tensor],
+    truth: Tensor | None,
+    images: Tensor,
+    network: str,
+    other: str,
+    classes: ClassSet = CITYSCAPES,
+    index: int = 0,
+) -> show.Figure:
+    """What one network makes of an image, how much it doubts, and where another one says something else.
+
+    probs: softmax of each network, [B,C,H,W] by its name. truth: [B,H,W], or None where nobody knows it; it is not
+    needed for anything but its own picture. images: uint8 [B,3,H,W]. network, other, index: the two networks and the
+    image.
+
+    Raises ValueError for a network without probabilities.
+    """
+    if unknown := {network, other} - probs.keys():
+        raise ValueError(f"There is no network {min(unknown)!r}; choose one of: {', '.join(probs)}.")
+    shown, rival = probs[network][index], probs[other][index]
+    prediction = shown.argmax(dim=0).to(torch.uint8)
+    doubt = train.normalised_entropy(shown[None])[0]
+    differs = prediction != rival.argmax(dim=0)
+    cells = [images[index], prediction, doubt, differs]
+    titles = ["input", network, "entropy", f"not as {other}"]
+    notes = ["", "", f"mean {doubt.mean():.3f}", f"{differs.float().mean():.1%} of the pixels"]
+    if truth is not None:
+        judged = truth[index] != IGNORE
+        cells.insert(1, truth[index])
+        titles.insert(1, "truth")
+        notes = ["", *notes]
+        if judged.any():
+            notes[2] = f"{(prediction == truth[index])[judged].float().mean():.1%} right"
+    return show.image_grid([cells], titles, notes=[notes], classes=classes)
+
+
+def comparison_explorer(
+    probs: Mapping[str, Tensor], truth: Tensor | None, images: Tensor, classes: ClassSet = CITYSCAPES
+) -> ipywidgets.VBox:
+    """`comparison_view` with menus of the two networks, at first the last and the first, and a slider for the image."""
+    names = list(probs)
+    return _live(
+        partial(comparison_view, probs, truth, images, classes=classes),
+        network=ipywidgets.Dropdown(description="network", options=names, value=names[-1]),
+        other=ipywidgets.Dropdown(description="against", options=names, value=names[0]),
+        index=_steps("image", range(len(images))),
+    )
+
+
 def domain_view(render: Render, appearance: float = 1.0, layout: float = 1.0, frequency: float = 1.0) -> show.Figure:
     """A scene whose domain is mixed from three strengths, 0 (the source) to 1 (the target).
 

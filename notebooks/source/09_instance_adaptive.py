@@ -1055,8 +1055,8 @@ if (left := what_is_left(easy_and_hard)) is not None:
 # | warm-up | whatever makes the network that labels first |
 # | decorator | a method that can be put on top of any other |
 #
-# **Next:** 10, all on one footing (planned). Five papers, five ways to choose labels. There they meet each other in one
-# table, and their claims in one ledger.
+# **Next:** [11, your own domain](11_own_domain.ipynb). Five papers, five ways to choose labels, and so far one city that
+# we drew ourselves. There you bring the images.
 
 # %%
 findings = {"spread": {str(beta): value for beta, value in spreads.items()}, "changed_by_variant": apart}
