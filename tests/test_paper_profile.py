@@ -270,6 +270,11 @@ def test_a_round_of_cbst_from_the_command_line(root, capsys):
     assert record["start"].startswith("source-gta5-cityscapes-paper-seed0")
     assert cli.main(words) == 0  # fetched
     assert capsys.readouterr().out.splitlines()[-1] == f"record: {path}"
+    shutil.rmtree(root / "GTA5")
+    assert cli.main(["evaluate", path.replace("record.json", "round1.pt"), "--data-root", str(root)]) == 0
+    out = capsys.readouterr().out
+    assert f"mIoU {100 * entry['miou']:.1f} % over" in out and "profile paper" in out
+    assert "for the network bicubic to 32x64; logits bilinear, align_corners=False" in out
 
 
 def test_initial_weights_come_from_a_file_that_must_be_there(root, tmp_path, capsys):

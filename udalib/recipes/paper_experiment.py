@@ -151,6 +151,10 @@ class Seen(nn.Module):
         super().__init__()
         self.net, self.factors = net, factors
 
+    @property
+    def num_classes(self) -> int:
+        return self.net.num_classes
+
     def forward(self, images: Tensor) -> models.Output:
         if self.factors:
             size = [round(side * factor) for side, factor in zip(images.shape[-2:], self.factors, strict=True)]
