@@ -1,5 +1,9 @@
 """Recipes of alignment; the losses and discriminators are tested in test_adversarial.py."""
 
+import functools
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -92,6 +96,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_its_record_says_so(monkeypa
     records = map(read_record, (home() / "runs").glob("adaptseg-*/record.json"))
     (stopped,) = (record for record in records if record["status"] == "stopped")
     assert stopped["settings"]["weight"] == 0.5 and "loss is nan" in stopped["stopped"]
+
+
+def test_the_last_good_step_is_kept_where_the_message_says(monkeypatch):
+    """Two good steps, then a loss that isn't a number."""
+    losses, fooled = [], train.alignment_loss
+
+    def fooling(*arguments):
+        losses.append(fooled(*arguments))
+        return losses[-1] * (1 if len(losses) < 3 else float("nan"))
+
+    monkeypatch.setattr(train, "alignment_loss", fooling)
+    monkeypatch.setattr(train, "fit", functools.partial(train.fit, save_every=1))
+    with pytest.raises(FloatingPointError, match="nan near step 3 of 4") as stopped:
+        run("adaptseg", weight=0.25)
+    (kept,) = re.findall(r"The last good step is kept in (.+)\.$", str(stopped.value))
+    saved = train.load(Path(kept))
+    assert saved["step"] == 2 and [step for step, _ in saved["curve"]] == [1, 2]
+    assert {name.partition(".")[0] for name in saved["net"]} == {"net", "discriminators", "losses", "scores"}
+    assert all(value.isfinite().all() for value in saved["net"].values())
+    models.build("mini", 19).load_state_dict(
+        {name.removeprefix("net."): value for name, value in saved["net"].items() if name.startswith("net.")}
+    )
 
 
 class Mean(torch.nn.Module):

@@ -163,22 +163,24 @@ def images() -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore:TF32")
 @pytest.mark.parametrize(
-    ("name", "shape"),
+    ("name", "shape", "aux"),
     [
-        ("deeplabv2_resnet101_multi", (5, 9)),
-        ("deeplabv2_resnet101_iast", (4, 8)),
-        ("fcn8s_vgg16", (4, 8)),
-        ("resnet38", (4, 8)),
+        ("deeplabv2_resnet101", (5, 9), None),
+        ("deeplabv2_resnet101_multi", (5, 9), (1, 3, 5, 9)),
+        ("deeplabv2_resnet101_iast", (4, 8), None),
+        ("fcn8s_vgg16", (4, 8), None),
+        ("resnet38", (4, 8), None),
+        ("resnet38_image", (4, 8), (1, 3)),
     ],
 )
-def test_every_weight_that_is_not_frozen_learns(filled, name, shape):
+def test_every_weight_that_is_not_frozen_learns(filled, name, shape, aux):
     torch.manual_seed(0)
     net = filled(name).train()
     # oneDNN would copy the 100 million weights of a layer into its own order, more than once.
     with torch.backends.mkldnn.flags(enabled=False):
         out = net(images())
     levels = [out.logits] if out.aux is None else [out.logits, out.aux]
-    assert all(logits.shape == (1, 3, *shape) for logits in levels)
+    assert out.logits.shape == (1, 3, *shape) and (out.aux is None if aux is None else out.aux.shape == aux)
     assert out.features.shape[0] == 1 and out.features.dim() == 4
     with torch.backends.mkldnn.flags(enabled=False):
         sum(logits.square().mean() for logits in levels).backward()

@@ -10,9 +10,11 @@ import torch
 import trees
 from lightning.fabric import Fabric
 from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from udalib import cli, data, evaluation, labels, models, predict, processes, recipes, runs, select, train
 from udalib.labels import IGNORE
+from udalib.models import deeplabv2_resnet101
 from udalib.recipes.paper_experiment import PaperAugmentation, Seen, at_scale
 from udalib.recipes.self_training import SelfTraining
 
@@ -25,12 +27,12 @@ FIVE = labels.ClassSet(
 class Plain(nn.Module):
     """A network without batch normalisation; half of its output is coarser than its input."""
 
-    def __init__(self):
+    def __init__(self, num_classes=CLASSES):
         super().__init__()
         torch.manual_seed(0)
-        self.num_classes = CLASSES
+        self.num_classes = num_classes
         self.trunk = nn.Conv2d(3, 6, 3, stride=2, padding=1)
-        self.classifier = nn.Conv2d(6, CLASSES, 1)
+        self.classifier = nn.Conv2d(6, num_classes, 1)
 
     def forward(self, images):
         features = self.trunk(images.float() / 255).relu()
@@ -251,6 +253,19 @@ SMALL = {"batch_size": 2, "crop_size": (24, 32), "target_size": (32, 64)}
 ROUND = {**SMALL, "network": "mini", "rounds": 1, "epochs": 0.5, "test_scales": (1.0,), "accumulate": 2}
 START = {**SMALL, "steps": 2, "rates": {"classifier": 10.0}}
 RUN = {**ROUND, "start_settings": START, "accumulate": 1}
+# Of discriminators, which halve their maps down to 1/32 of the image.
+GAME = {
+    "batch_size": 2,
+    "steps": 2,
+    "source_size": (40, 72),
+    "target_size": (32, 64),
+    "crop_size": (32, 64),
+    "width": 8,
+}
+
+
+def run(name, root, **settings):
+    return recipes.run(name, "gta5-cityscapes", "paper", root=root, device="cpu", report=lambda text: None, **settings)
 
 
 def test_a_round_of_cbst_from_the_command_line(root, capsys):
@@ -270,6 +285,11 @@ def test_a_round_of_cbst_from_the_command_line(root, capsys):
     assert record["start"].startswith("source-gta5-cityscapes-paper-seed0")
     assert cli.main(words) == 0  # fetched
     assert capsys.readouterr().out.splitlines()[-1] == f"record: {path}"
+    shutil.rmtree(root / "GTA5")
+    assert cli.main(["evaluate", path.replace("record.json", "round1.pt"), "--data-root", str(root)]) == 0
+    out = capsys.readouterr().out
+    assert f"mIoU {100 * entry['miou']:.1f} % over" in out and "profile paper" in out
+    assert "for the network bicubic to 32x64; logits bilinear, align_corners=False" in out
 
 
 def test_initial_weights_come_from_a_file_that_must_be_there(root, tmp_path, capsys):
@@ -279,13 +299,65 @@ def test_initial_weights_come_from_a_file_that_must_be_there(root, tmp_path, cap
     torch.manual_seed(5)
     torch.save(models.build("mini", 19).state_dict(), tmp_path / "weights.pth")
     options = {**SMALL, "source_size": (), "steps": 1, "network": "mini", "rates": {}, "lr": 1e-12, "weight_decay": 0.0}
-    result = recipes.run(
-        "minent", "gta5-cityscapes", "paper", root=root, device="cpu", report=lambda text: None,
-        pretrained=str(tmp_path / "weights.pth"), **options
-    )  # fmt: skip
+    result = run("minent", root, pretrained=str(tmp_path / "weights.pth"), **options)
     given, ended = torch.load(tmp_path / "weights.pth"), train.load(result.weights())
     assert torch.allclose(ended["classifier.weight"], given["classifier.weight"], atol=1e-6)
     assert result.record["start"] is None and len(result.record["pretrained"]) == 12
+
+
+def test_the_steps_of_shen_end_with_a_fresh_network_that_starts_from_imagenet(root, monkeypatch):
+    asked = []
+
+    def pretrained(name, num_classes):
+        asked.append(name)
+        return models.build(name, num_classes)
+
+    monkeypatch.setattr(models, "pretrained", pretrained)
+    alone = {key: value for key, value in GAME.items() if key != "width"}
+    settings = {**alone, "network": "mini_fusion", "test_scales": (1.0,)}
+    last = run(
+        "proxies", root, start_settings={**GAME, "start_settings": {**alone, "pretrained": "imagenet"}}, **settings
+    )
+    (entry,) = last.rounds
+    assert (
+        asked == ["mini_fusion"] * 3
+    )  # source training; the network that the aligned one is loaded into; the fresh one
+    assert 0 < entry["labels"]["coverage"] < 1 and len(entry["thresholds"]) == 19 and 0 <= last.miou <= 1
+    aligned = runs.read_record(last.record_path.parent.with_name(last.record["start"]) / "record.json")
+    assert aligned["recipe"] == "multiadv" and aligned["settings"]["level_weight"] == 0.0002
+    assert len(aligned["rounds"][0]["game"]["aux_accuracy"]) == 2
+    assert aligned["start"].startswith("source-gta5-cityscapes-paper-seed0")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("oracle", {"steps": 2}),
+        ("hist-match", {"steps": 2}),
+        ("labelled", {"steps": 2, "labelled_share": 0.5, "pretrained": "", "rates": {}}),
+        ("control", {"rounds": 1, "epochs": 0.5, "test_scales": (1.0,), "start_settings": START}),
+        ("adabn", {"start_settings": START}),
+    ],
+)
+def test_what_methods_are_held_against_runs_too(name, settings, root):
+    result = run(name, root, network="mini", **SMALL, **settings)
+    assert 0 <= result.miou <= 1 and "seen at 32x64" in result.record["protocol"]["test"]
+
+
+def test_two_levels_of_the_papers_network(root, monkeypatch):
+    # One block a stage: the same names and channels, a fifth of the weights.
+    monkeypatch.setattr(deeplabv2_resnet101, "resnet101", lambda: ResNet(Bottleneck, [1, 1, 1, 1]))
+    sizes = {"source_size": (32, 64), "target_size": (32, 64), "crop_size": (), "batch_size": 1}
+    result = run("adaptseg", root, pretrained="", **{**GAME, **sizes, "steps": 1})
+    assert result.record["settings"]["network"] == "deeplabv2_resnet101_multi" and result.record["start"] is None
+    before, after = train.load(result.weights(0)), train.load(result.weights())
+    moved = {
+        name for name in after if "running" not in name and "num" not in name and (before[name] != after[name]).any()
+    }
+    assert {"layer5.conv2d_list.0.weight", "layer6.conv2d_list.3.weight", "layer4.0.conv3.weight"} <= moved
+    assert not any("bn" in name for name in moved)
+    (entry,) = result.rounds
+    assert len(entry["game"]["aux_losses"][0]) == 2 and (result.record_path.parent / "discriminator_aux.pt").exists()
 
 
 def test_the_profiles_are_listed(capsys):
@@ -334,12 +406,15 @@ def everything(folder, root):
         with processes.in_step(net):
             found[f"gradients {size}"] = gradients(net, *batch_of(size), train.InParts(net, 2))
     os.environ["UDALIB_HOME"] = str(folder / "home")
-    result = recipes.run("st", "gta5-cityscapes", "paper", root=root, device="cpu", report=print, **RUN)
-    return {**found, "record": result.record}
+    # Without batch normalisation, whose statistics are those of a process's own share of a batch.
+    aligned = run("adaptseg", root, **GAME, network="plain", pretrained="", level_weight=0.0, rates={})
+    found["game"] = [train.load(file) for file in (aligned.weights(), aligned.record_path.parent / "discriminator.pt")]
+    return {**found, "aligned": aligned.record, "record": run("st", root, **RUN).record}
 
 
 def one_of_two(fabric, folder, root):
     small()
+    models.NETWORKS["plain"] = Plain
     torch.save(everything(folder, root), folder / f"{processes.rank()}.pt")
     assert processes.count() == 2 and fabric.world_size == 2
 
@@ -347,8 +422,9 @@ def one_of_two(fabric, folder, root):
 def test_two_processes_give_what_one_gives(root, tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     monkeypatch.setenv("UDALIB_HOME", str(tmp_path / "alone/home"))
+    monkeypatch.setitem(models.NETWORKS, "plain", Plain)
     # Both start from the same network.
-    recipes.run("source", "gta5-cityscapes", "paper", root=root, device="cpu", **{**START, "network": "mini"})
+    run("source", root, **START, network="mini")
     shutil.copytree(tmp_path / "alone/home", tmp_path / "home")
     one = everything(tmp_path / "alone", root)
     torch.set_num_threads(threads)
@@ -358,11 +434,17 @@ def test_two_processes_give_what_one_gives(root, tmp_path, monkeypatch):
     fabric.launch(one_of_two, tmp_path, root)
     two = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for each in two:
-        for name in one.keys() - {"record", "names", "gradients 4", "gradients 3"}:
+        for name in one.keys() - {"record", "aligned", "game", "names", "gradients 4", "gradients 3"}:
             assert torch.equal(one[name], each[name]), name
         assert each["names"] == one["names"] == [str(number) for number in range(7)]
         assert same(each["gradients 4"], one["gradients 4"]) and same(each["gradients 3"], one["gradients 3"])
+        for found, expected in zip(each["game"], one["game"], strict=True):
+            for name, value in expected.items():
+                torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
     assert two[0]["record"] == two[1]["record"] and two[0]["record"]["device"].endswith(", 2 processes")
+    ((alone,), (together,)) = (found["aligned"]["rounds"] for found in (one, two[0]))
+    assert together["confusion"] == alone["confusion"] and together["game"]["accuracy"] == alone["game"]["accuracy"]
+    assert np.array(together["game"]["losses"]) == pytest.approx(np.array(alone["game"]["losses"]), rel=1e-4)
     ((alone,), (together,)) = (found["record"]["rounds"] for found in (one, two[0]))
     assert together["thresholds"] == alone["thresholds"] and together["labels"] == alone["labels"]
     assert np.array(together["curve"]) == pytest.approx(np.array(alone["curve"]), rel=1e-4)

@@ -1,13 +1,15 @@
 """Checkpoints in the forms in which they were published: what is read from them, and what is refused."""
 
 import functools
+import shutil
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import trees
 from torch import Tensor, nn
 
 from udalib import cli, data, evaluation, labels, models, recipes, score
@@ -320,9 +322,10 @@ def test_a_network_of_all_classes_is_scored_on_the_16_of_synthia():
 
 def test_a_runs_network_gets_the_score_of_its_record_again(capsys):
     result = recipes.run("source", profile="smoke", steps=2, report=lambda text: None)
-    assert cli.main(["evaluate", str(result.weights()), "--profile", "smoke", "--batch-size", "16"]) == 0
+    assert cli.main(["evaluate", str(result.weights()), "--batch-size", "16"]) == 0
     out, err = capsys.readouterr()
-    assert f"mIoU {100 * result.miou:.1f} %" in out and "16 images of 64x128" in out and "scored 16/16" in err
+    assert f"mIoU {100 * result.miou:.1f} %" in out and "16 images of 64x128, seed 0" in out and "scored 16/16" in err
+    assert "benchmark  game-city, profile smoke" in out and "checkpoint round 1 of 1; none is chosen" in out
 
     def refusal(*arguments):
         assert cli.main(["evaluate", *map(str, arguments), "--profile", "smoke"]) == 2
@@ -338,18 +341,59 @@ def test_a_runs_network_gets_the_score_of_its_record_again(capsys):
 
 def test_a_released_network_is_scored_with_its_own_conventions(capsys, monkeypatch, file_of):
     bench = benchmark(labels.ClassSet("five", *(tuple(part[:CLASSES]) for part in astuple(labels.CITYSCAPES)[1:])), 1)
-    monkeypatch.setattr(data, "benchmark", lambda *rest, **options: bench)
+    monkeypatch.setattr(data, "validation", lambda *rest, **options: bench)
 
     def printed(*arguments):
         assert cli.main(["evaluate", *map(str, arguments)]) == 0
         return capsys.readouterr().out
 
     out = printed(file_of("two levels"), "--released", "adaptsegnet", "--height", 32)
-    assert "adaptsegnet, 5 classes" in out and "scales 1, mirror images: no, network sees a height of 32" in out
+    assert "adaptsegnet, 5 classes" in out and "test       scales 1; mirror images: no" in out
+    assert "for the network bicubic to a height of 32; logits bilinear, align_corners=True" in out
     net = AsReleased(models.load_released(file_of("two levels"), "adaptsegnet"), height=32)
     assert f"mIoU {100 * evaluation.confusion(net, bench).miou():.1f} % over" in out
     out = printed(file_of("iast"), "--released", "iast", "--flip", "--scales", 1, 2)
-    assert "scales 1, 2, mirror images: yes" in out and "height" not in out
+    assert "scales 1, 2; mirror images: yes" in out and "height" not in out
+
+
+def test_a_released_network_needs_cityscapes_alone_and_sees_it_as_published(capsys, monkeypatch, tmp_path):
+    trees.cityscapes(tmp_path)
+    pair = data.REAL_PAIRS["gta5-cityscapes"]
+    val = replace(pair.val, dataset=replace(pair.val.dataset, size=(64, 128)))
+    monkeypatch.setitem(data.REAL_PAIRS, pair.name, replace(pair, val=val))
+    net = Channels(19)
+    monkeypatch.setattr(models, "load_released", lambda *rest: net)
+    words = ["evaluate", "theirs.pth", "--released", "adaptsegnet", "--data-root", str(tmp_path)]
+    assert cli.main(words) == 0
+    out = capsys.readouterr().out
+    assert "benchmark  gta5-cityscapes, profile paper, validation set" in out
+    assert "scored     19 classes (cityscapes): as trained" in out
+    assert "val        Cityscapes val, 3 images; 64x128; list " in out and "checkpoint the one that was released" in out
+    bench = data.validation(pair.name, "paper", root=tmp_path)
+    matrix = evaluation.confusion(AsReleased(net, 512), bench)
+    assert f"mIoU {100 * matrix.miou():.1f} % over" in out and matrix.matrix.sum() > 10_000
+    assert [len(part) for part in (bench.source, bench.target, bench.val)] == [0, 0, 3]
+    assert cli.main([*words, "--profile", "smoke"]) == 0
+    assert "Cityscapes val, 3 images; 64x128; list" in capsys.readouterr().out
+    # On fewer classes the network's others are errors, and that is said.
+    assert cli.main([*words, "--benchmark", "synthia-cityscapes", "--profile", "smoke"]) == 0
+    assert "16 classes (synthia16): predictions of the network's others are errors" in capsys.readouterr().out
+
+
+def test_a_validation_set_is_that_of_its_benchmark(tmp_path):
+    trees.nthu(tmp_path)
+    trees.cityscapes(tmp_path)
+    for name, fold in (("cityscapes-nthu-rome", 3), ("cityscapes-nthu-rome-masked19", None)):
+        whole, alone = (opened(name, "smoke", 0, tmp_path, fold=fold) for opened in (data.benchmark, data.validation))
+        assert [sample.name for sample in alone.val] == [sample.name for sample in whole.val]
+        assert all(torch.equal(a.label, b.label) for a, b in zip(alone.val, whole.val, strict=True))
+        assert (alone.merge, alone.fold, alone.pair) == (whole.merge, whole.fold, whole.pair)
+        assert alone.protocol == {k: v for k, v in whole.protocol.items() if k not in ("source", "target")}
+    shutil.rmtree(tmp_path / "cityscapes")
+    assert len(data.validation("cityscapes-nthu-rome", "smoke", 0, tmp_path).val) == 20
+    toml = trees.own(tmp_path)
+    toml.write_text(toml.read_text().partition("[val]")[0])  # images of the source are held out
+    assert [sample.name for sample in data.validation(str(toml)).val] == ["0"]
 
 
 def test_the_forms_have_the_branches_and_sizes_of_their_authors():

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 import trees
 from PIL import Image
 
-from udalib import cli, data, indicators, recipes, report, runs
+from udalib import cli, data, indicators, recipes, report, runs, show
 from udalib.labels import IGNORE
 from udalib.recipes.experiment import quality_of
 
@@ -163,6 +163,23 @@ def test_a_run_without_labels_has_no_coverage(st):
     (row,) = page.table("round", "entropy [% of the largest]").values()
     assert len(row) == 2 and row[1] == "–"  # there is no network before it
     assert "Quality of the pseudo-labels" not in page.headings
+
+
+def test_a_game_shows_the_losses_and_the_accuracy_of_every_discriminator(monkeypatch):
+    drawn, curves = [], show.curves
+    monkeypatch.setattr(show, "curves", lambda series, **how: drawn.append((series, how)) or curves(series, **how))
+    game = {"accuracy": [0.5, 0.75], "losses": [[2.0, 0.1, 0.7], [1.0, 0.2, 0.6]]}
+    second = {"aux_accuracy": [0.25, 1.0], "aux_losses": [[0.3, 0.5], [0.4, 0.8]]}
+    for known in (game, {**game, **second}):
+        pictures = report._curves({"rounds": [{"round": 1, "game": known}], "settings": {"steps": 8}})
+        assert len(pictures) == 2
+    (one, _), (accuracy, how), (two, _), (both, _) = drawn
+    assert list(one) == ["segmentation", "network against discriminator", "discriminator"]
+    assert one["discriminator"] == two["discriminator"] == [(4, 0.7), (8, 0.6)]
+    assert two["network against second discriminator"] == [(4, 0.3), (8, 0.4)]
+    assert two["second discriminator"] == [(4, 0.5), (8, 0.8)]
+    assert accuracy == {"discriminator": [(4, 0.5), (8, 0.75)]} and "right" in how["ylabel"]
+    assert both == {**accuracy, "second discriminator": [(4, 0.25), (8, 1.0)]}
 
 
 # Without truth ------------------------------------------------------------------------------------------

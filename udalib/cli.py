@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = _verb(verbs, "evaluate", _evaluate, "score a trained network on a benchmark's validation set")
     evaluate.add_argument("checkpoint", type=Path, help="round<number>.pt of a run, or a released checkpoint")
-    evaluate.add_argument("--benchmark", default="game-city", help="default: %(default)s")
+    evaluate.add_argument("--benchmark", help="default: the run's; for a released network gta5-cityscapes")
     evaluate.add_argument(
         "--released", metavar="FORM", help="whose checkpoint it is, if not a run's: adaptsegnet, advent, crst or iast"
     )
@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--scales", type=float, nargs="+", help="average over scales; default: 1, or the authors'")
     evaluate.add_argument("--flip", action="store_true", help="average with mirror images")
     evaluate.add_argument("--batch-size", type=int, default=1, help="default: %(default)s")
-    evaluate.add_argument("--profile", default="quick", help="default: %(default)s")
-    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument("--profile", help="default: the run's; for a released network paper: images as published")
+    evaluate.add_argument("--seed", type=int, help="default: the run's, or 0")
     evaluate.add_argument("--fold", type=int, help="of a benchmark in folds; default: all of its images")
     evaluate.add_argument(
         "--attributes", type=Path, metavar="FILE", help="BDD100K's labels in JSON, for scores by time of day as well"
@@ -181,7 +181,7 @@ def _copy_record(record: dict[str, Any], path: Path) -> None:
 
 
 def _evaluate(options: Namespace) -> int:
-    from udalib import data, evaluation, models
+    from udalib import evaluation, models
     from udalib.device import pick
     from udalib.recipes.experiment import scores_of
 
@@ -189,18 +189,23 @@ def _evaluate(options: Namespace) -> int:
     if form is None and (options.branches or options.height):
         raise ValueError("--branches and --height are for released networks; say whose it is with --released.")
     scales = tuple(options.scales or (models.find_form(form).test_scales if form else (1.0,)))
-    bench = data.benchmark(
-        options.benchmark, options.profile, options.seed, options.root, fold=options.fold, progress=_count("read")
-    )
     if form:
         net = evaluation.released(options.checkpoint, form, options.branches, options.height)
+        bench = _validation(options)
+        rule = "the one that was released; the file doesn't say what it was chosen by"
     else:
-        net = evaluation.network_of_run(options.checkpoint, bench.classes)
-    height, width = bench.val[0].image.shape[-2:]
-    print(f"network: {options.checkpoint}{f', released, {form}' if form else ''}, {net.num_classes} classes")
-    print(f"data: {bench.name}, validation set, {len(bench.val)} images of {height}x{width}")
-    seen = f", network sees a height of {net.height}" if form and net.height else ""
-    print(f"test: scales {', '.join(f'{scale:g}' for scale in scales)}, mirror images: {_yes(options.flip)}{seen}")
+        bench = _validation(options)
+        net = evaluation.network_of_run(options.checkpoint, bench)
+        result, number = evaluation.run_of(options.checkpoint)
+        rule = f"round {number} of {len(result.rounds)}; none is chosen by its score"
+    protocol = {
+        "network": f"{options.checkpoint}{f', released, {form}' if form else ''}, {net.num_classes} classes",
+        "checkpoint": rule,
+        "benchmark": f"{bench.name}, profile {bench.profile}, validation set",
+        **evaluation.protocol(net, bench, options.flip, scales),
+    }
+    for subject, text in protocol.items():
+        print(f"{subject:<11}{text}")
     parts = evaluation.by_time_of_day(bench, options.attributes) if options.attributes else {"": bench}
     counted = 0
     for time, part in parts.items():
@@ -224,8 +229,20 @@ def _evaluate(options: Namespace) -> int:
     return 0
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _validation(options: Namespace) -> Any:
+    """What `evaluate` scores on, a `data.Benchmark`: what was asked for, else that of the run or of the paper."""
+    from udalib import data, evaluation
+
+    if options.released:
+        benchmark, profile, seed = options.benchmark or "gta5-cityscapes", options.profile, 0
+        if profile is None:
+            profile = "paper" if isinstance(data.find_pair(benchmark), data.RealPair) else "quick"
+    else:
+        record = evaluation.run_of(options.checkpoint)[0].record
+        benchmark, profile = options.benchmark or record["benchmark"], options.profile or record["profile"]
+        seed = record["seed"]
+    seed = seed if options.seed is None else options.seed
+    return data.validation(benchmark, profile, seed, options.root, options.fold, _count("read"))
 
 
 def _count(verb: str) -> Callable[[int, int], None]:

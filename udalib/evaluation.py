@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import Subset
 
 from udalib import data, labels, models, predict, processes, recipes, runs, score
 from udalib.data.sets import bdd100k
+from udalib.recipes.paper_experiment import Seen
 from udalib.recipes.real_experiment import AnyClasses, left_out
 
 # Scores a network of the 19 classes on truth in fewer of them.
@@ -21,25 +22,33 @@ MERGES = {
 }
 
 
-def network_of_run(checkpoint: Path, classes: labels.ClassSet) -> nn.Module:
-    """The network in a file `round<n>.pt` of a run's folder, in evaluation mode on the CPU.
-
-    Raises ValueError where the file is no such file, and where the network was trained for other classes.
-    """
+def run_of(checkpoint: Path) -> tuple[runs.Result, int]:
+    """The run that a file `round<n>.pt` in its folder belongs to, and n. Raises ValueError where it is no such file."""
     record_path, number = checkpoint.parent / "record.json", re.fullmatch(r"round(\d+)\.pt", checkpoint.name)
     if number is None or not checkpoint.exists() or not record_path.exists():
         raise ValueError(
             f"{checkpoint} is not a network in a run's folder, round<number>.pt beside record.json; "
             "for a released one say which form it has (--released)."
         )
-    result = runs.Result(runs.read_record(record_path), record_path)
-    trained_for = result.record.get("classes")
-    if trained_for != list(classes.names):
+    return runs.Result(runs.read_record(record_path), record_path), int(number[1])
+
+
+def network_of_run(checkpoint: Path, bench: data.Benchmark) -> nn.Module:
+    """The network in a file `round<n>.pt` of a run's folder, in evaluation mode on the CPU, as the run tested it.
+
+    bench: what it is to be scored on. A run with a `target_size` shows its network the images at that size.
+
+    Raises ValueError where the file is no such file, and where the network was trained for other classes.
+    """
+    result, number = run_of(checkpoint)
+    if result.record.get("classes") != list(bench.classes.names):
         raise ValueError(
             f"{checkpoint} belongs to a run that is not finished, or was trained for other classes than "
-            f"{classes.name}; choose a benchmark with the classes of {result.record['benchmark']}."
+            f"{bench.classes.name}; choose a benchmark with the classes of {result.record['benchmark']}."
         )
-    return recipes.load_network(result, int(number[1]), "cpu")
+    net = recipes.load_network(result, number, "cpu")
+    seen, size = result.record["settings"].get("target_size"), bench.val[0].image.shape[-2:]
+    return Seen(net, tuple(a / b for a, b in zip(seen, size, strict=True))) if seen else net
 
 
 def by_time_of_day(bench: data.Benchmark, path: Path) -> dict[str, data.Benchmark]:
@@ -106,3 +115,34 @@ def released(checkpoint: Path, form: str, branches: int | None, height: int | No
     """
     net = models.load_released(checkpoint, form, branches)
     return models.AsReleased(net, height or models.find_form(form).test_height)
+
+
+def protocol(
+    net: nn.Module, bench: data.Benchmark, flip: bool = False, scales: tuple[float, ...] = (1.0,)
+) -> dict[str, str]:
+    """What the score that `confusion` gives depends on, in words, for the command line."""
+    size, classes = bench.val[0].image.shape[-2:], bench.merge.target if bench.merge else bench.classes
+    known = getattr(bench, "protocol", {})  # of a benchmark on real datasets
+    scored = known.get("scored", f"{len(classes)} classes ({classes.name})")
+    if net.num_classes != len(bench.classes):
+        scored = f"{len(classes)} classes ({classes.name}): predictions of the network's others are errors (strict)"
+    val = known.get("val", f"{len(bench.val)} images of {_by(size)}, seed {bench.seed}")
+    if bench.fold is not None:
+        val += f"; fold {bench.fold} alone, {len(bench.val)} images"
+    seen, corners = "", False
+    if isinstance(net, models.AsReleased):
+        seen, corners = f"a height of {net.height}" if net.height else "", True
+    elif isinstance(net, Seen):
+        seen = _by([round(side * factor) for side, factor in zip(size, net.factors, strict=True)])
+    resizing = "images by area (linear where they grow), labels nearest; " if known else ""
+    resizing += f"for the network bicubic to {seen}; " if seen else ""
+    return {
+        "scored": scored,
+        "val": val,
+        "resizing": f"{resizing}logits bilinear, align_corners={corners}",
+        "test": f"scales {', '.join(f'{scale:g}' for scale in scales)}; mirror images: {'yes' if flip else 'no'}",
+    }
+
+
+def _by(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))

@@ -275,12 +275,27 @@ def _curves(record: dict[str, Any]) -> list[Picture]:
         pictures.append(_picture(show.curves(of_rounds), "The loss over the training steps."))
     for entry in record["rounds"]:
         if "game" in entry:
-            steps = np.linspace(0, record["settings"]["steps"], len(entry["game"]["losses"]) + 1)[1:]
-            names = ("segmentation", "network against discriminator", "discriminator")
-            parts = zip(names, zip(*entry["game"]["losses"], strict=True), strict=True)
-            series = {name: list(zip(steps, losses, strict=True)) for name, losses in parts}
-            pictures.append(_picture(show.curves(series), "The losses of the network and of the discriminator."))
+            pictures += _of_game(entry["game"], record["settings"]["steps"])
     return pictures
+
+
+def _of_game(game: dict[str, Any], steps: int) -> Iterator[Picture]:
+    """What happened between a network and its discriminators, one or two of them."""
+    ends = np.linspace(0, steps, len(game["accuracy"]) + 1)[1:]
+
+    def over_steps(series: dict[str, Sequence[float]]) -> dict[str, list[tuple[float, float]]]:
+        return {name: list(zip(ends, values, strict=True)) for name, values in series.items()}
+
+    names = ["segmentation", "network against discriminator", "discriminator"]
+    losses, accuracy = list(zip(*game["losses"], strict=True)), {"discriminator": game["accuracy"]}
+    if "aux_losses" in game:
+        names += ["network against second discriminator", "second discriminator"]
+        losses += zip(*game["aux_losses"], strict=True)
+        accuracy["second discriminator"] = game["aux_accuracy"]
+    figure = show.curves(over_steps(dict(zip(names, losses, strict=True))))
+    yield _picture(figure, "The losses of the network and of the discriminators.")
+    figure = show.curves(over_steps(accuracy), ylabel="share of right answers")
+    yield _picture(figure, "How often each discriminator tells source from target; a half is chance.")
 
 
 def _has_truth(entry: dict[str, Any]) -> bool:

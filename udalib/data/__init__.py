@@ -13,7 +13,7 @@ from udalib.data.colours import match_histograms
 from udalib.data.datasets import ArrayDataset, PseudoLabelled, Sample
 from udalib.data.loading import Batch, collate, ordered_batches, seeded, training_batches
 from udalib.data.mining import Mining
-from udalib.data.opening import benchmark, find_pair, first_with
+from udalib.data.opening import benchmark, find_pair, first_with, validation
 from udalib.data.real import REAL_PAIRS, RealBenchmark, RealPair, decoded, fingerprint, open_real
 from udalib.data.semi_supervised import SemiSupervised, open_labelled_share
 
@@ -46,4 +46,5 @@ __all__ = [
     "ordered_batches",
     "seeded",
     "training_batches",
+    "validation",
 ]

@@ -1,7 +1,10 @@
 """Any benchmark by name: embedded, on real datasets, or one's own, described in a file."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+
+from torch.utils.data import Subset
 
 from udalib.data import benchmarks, own
 from udalib.data.benchmarks import PAIRS, Benchmark, Pair
@@ -56,3 +59,27 @@ def benchmark(
     if isinstance(pair, Pair):
         return benchmarks.benchmark(name, profile, seed, root, oracle, fold, progress)
     return open_real(pair, profile, seed, root, oracle, fold, progress)
+
+
+def validation(
+    name: str,
+    profile: str = "quick",
+    seed: int = 0,
+    root: str | Path | None = None,
+    fold: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Benchmark:
+    """Open the validation set of a benchmark alone, to score on: none of its other datasets has to be there.
+
+    Arguments and errors are those of `benchmark`. Of a benchmark on real datasets, source and target are then empty;
+    an embedded one is opened as a whole.
+    """
+    pair = find_pair(name)
+    if isinstance(pair, Pair):
+        return benchmarks.benchmark(name, profile, seed, root, fold=fold, progress=progress)
+    part = pair.val or pair.source  # without labels of the target, images of the source are held out
+    alone = dataclasses.replace(pair, source=part, target=part)
+    bench = open_real(alone, profile, seed, root, fold=fold, progress=progress)
+    nothing = Subset(bench.val, ())
+    protocol = {subject: text for subject, text in bench.protocol.items() if subject not in ("source", "target")}
+    return dataclasses.replace(bench, source=nothing, target=nothing, pair=pair, protocol=protocol)

@@ -96,6 +96,11 @@ class DeepLabV2ResNet101Multi(CaffeResNet101):
         self.layer5 = ASPP(1024, num_classes, branches)
         self.layer6 = ASPP(2048, num_classes, branches)
 
+    @property
+    def auxiliary(self) -> ASPP:
+        """The auxiliary classifier, by the name that it has in the other networks of two levels."""
+        return self.layer5
+
     def forward(self, images: Tensor) -> Output:
         third, fourth = self.levels(images)
         return Output(self.layer6(fourth), aux=self.layer5(third), features=fourth)

@@ -11,12 +11,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from udalib import data, models, predict, processes, score, train
+from udalib import data, models, predict, processes, runs, score, train
 from udalib.recipes.experiment import Optimisation
 from udalib.recipes.real_experiment import RealExperiment
 from udalib.train import released  # noqa: F401, for the names that it adds to the loop's tables
@@ -151,6 +153,10 @@ class Seen(nn.Module):
         super().__init__()
         self.net, self.factors = net, factors
 
+    @property
+    def num_classes(self) -> int:
+        return self.net.num_classes
+
     def forward(self, images: Tensor) -> models.Output:
         if self.factors:
             size = [round(side * factor) for side, factor in zip(images.shape[-2:], self.factors, strict=True)]
@@ -178,7 +184,17 @@ def fingerprint(pretrained: str) -> str | None:
 
 
 class PaperExperiment(RealExperiment):
-    """An experiment with the settings of `PaperScale`, in one process or in several that share the work."""
+    """An experiment with the settings of `PaperScale`, in one process or in several that share the work.
+
+    A recipe that starts from another run can be told to start from none (`start` = ""): it then finds the initial
+    weights in this run's own file of round 0.
+    """
+
+    def __init__(self, *of_run: Any):
+        super().__init__(*of_run)
+        if self.start is None and hasattr(self.settings, "start"):
+            train.save(self.fresh_network().state_dict(), self.run.weights(0))
+            self.start = runs.Result({"rounds": [{"round": 0}]}, self.run.record_path)
 
     def fresh_network(self) -> nn.Module:
         """An untrained network with the initial weights of its recipe; the run's seed decides what they leave out."""
@@ -190,10 +206,6 @@ class PaperExperiment(RealExperiment):
         if chosen.pretrained:
             models.load_initial(net, Path(chosen.pretrained))
         return net.to(self.device)
-
-    def start_network(self) -> nn.Module:
-        """The network that the run this one starts from ended with, or else one with initial weights."""
-        return super().start_network() if self.start else self.fresh_network()
 
     def train(
         self, net: nn.Module, number: int, plan: train.Plan | Mapping[str, train.Plan], batches, loss
@@ -218,9 +230,12 @@ class PaperExperiment(RealExperiment):
 
     def confusion(self, net: nn.Module, **test) -> score.ConfusionMatrix:
         """As that of `RealExperiment`; the images are seen at the target's size, and shared among the processes."""
-        sizes = zip(self.settings.target_size, self.bench.pair.size("val", self.bench.profile), strict=False)
-        own = copy.copy(self)
-        own.bench = dataclasses.replace(self.bench, val=processes.share_of(self.bench.val))
+        bench, own = self.bench, copy.copy(self)
+        sizes = zip(self.settings.target_size, bench.pair.size("val", bench.profile), strict=False)
+        # Not a copy of the benchmark: the validation set of a semi-supervised one is not a field of its own.
+        own.bench = SimpleNamespace(
+            classes=bench.classes, merge=bench.merge, pair=bench.pair, val=processes.share_of(bench.val)
+        )
         matrix = super(PaperExperiment, own).confusion(Seen(net, tuple(a / b for a, b in sizes)), **test)
         matrix.matrix = processes.summed(matrix.matrix)
         return matrix

@@ -3,6 +3,7 @@
 Each file has a table `printed` and, where there is code, a table `released` of what the code does otherwise. `like`
 names the recipe whose file it starts from. Comments say where a value comes from, and under "Not settings yet" what our
 recipes can't be told. What is set there beyond a recipe's own settings is described in `recipes.paper_experiment`.
+Recipes of no paper that a method is held against have a file too; studies of labels have none.
 """
 
 import tomllib
@@ -25,11 +26,11 @@ def recipes() -> list[str]:
 def settings(recipe: str, profile: str) -> dict[str, Any]:
     """The settings of a recipe under "paper" or "paper-released", for `recipes.settings`.
 
-    Raises ValueError for a recipe that no paper has settings for.
+    Raises ValueError for a recipe that has no file.
     """
     if recipe not in recipes():
         raise ValueError(
-            f"Recipe {recipe!r} has no profile {profile!r}, since it is of no paper; "
+            f"Recipe {recipe!r} has no settings for the profile {profile!r}; "
             f"choose another profile, or one of: {', '.join(recipes())}."
         )
     content = tomllib.loads((FOLDER / f"{recipe}.toml").read_text())
