@@ -430,7 +430,7 @@ def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     if labelled:
         panels["Pixels labelled"] = lambda entry: entry["labels"]["coverage"]
         panels["Labels that are right"] = lambda entry: entry["labels"]["precision"]
-    fig = Figure(figsize=(WIDTH if labelled else WIDTH / 2, 3))
+    fig = Figure(figsize=(WIDTH if labelled else WIDTH / 2, 3.3))
     for ax, (title, value) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for (name, entries), colour in zip(runs.items(), PALETTE, strict=False):
             told = [entry for entry in entries if title == "mIoU" or "labels" in entry]
@@ -440,7 +440,9 @@ def rounds(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
         ax.set(title=title, xlabel="round", ylabel=f"{'mIoU' if title == 'mIoU' else 'share of pixels'} [%]")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid()
-    fig.axes[0].legend()
+    fig.legend(
+        *fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(len(runs), 4 if labelled else 2)
+    )
     return fig
 
 
