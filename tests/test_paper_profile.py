@@ -189,7 +189,8 @@ def test_iast_starts_from_its_own_warm_up():
     first = recipes.start_of("iast", "gta5-cityscapes", "paper")
     assert first.recipe == "adaptseg" and first.settings["network"] == "deeplabv2_resnet101_iast"
     warm_up = recipes.settings("adaptseg", "paper", **first.settings)
-    assert (warm_up.gan, warm_up.weight, warm_up.pretrained) == ("least_squares", 0.05, "")
+    assert (warm_up.gan, warm_up.weight, warm_up.level_weight) == ("least_squares", 0.05, 0.0)
+    assert warm_up.pretrained == ""
     second = recipes.start_of("adaptseg", "gta5-cityscapes", "paper", **first.settings)
     source = recipes.settings("source", "paper", **second.settings)
     assert second.recipe == "source" and source.pretrained == "imagenet" and source.lr == 1e-4
