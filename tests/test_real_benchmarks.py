@@ -87,7 +87,7 @@ def test_the_target_keeps_its_labels_to_itself(name, root):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_dataset_is_verified_cached_trained_on_for_a_round_and_scored(name, damaged, tmp_path):
+def test_every_dataset_is_verified_cached_trained_on_for_a_round_and_scored(name, damaged, tmp_path, capsys):
     (root, wrong), where, toml = damaged, TRAINED[name], name.endswith(".toml")
     used = {}
     for role, (part, place) in zip(("source", "target"), trained_on(name, root, where), strict=True):
@@ -125,6 +125,10 @@ def test_every_dataset_is_verified_cached_trained_on_for_a_round_and_scored(name
         assert len(result.iou) == 16 and "miou13" in entry and "miou16" not in entry
     if "nthu" in name:
         assert np.shape(entry["confusion"]) == (13, 14)
+        assert (
+            cli.main(["evaluate", str(result.weights()), "--root", str(data_root)]) == 0
+        )  # the run's fold, if not told
+        assert f"mIoU {100 * result.miou:.1f} % over" in capsys.readouterr().out
 
 
 def test_sizes_follow_the_profile_and_the_shape_of_the_dataset(root):
@@ -212,7 +216,7 @@ def test_the_masked_score_chooses_among_the_16_classes_alone(root):
     assert found.miou("13") == pytest.approx(found.iou()[list(labels.subset(labels.SYNTHIA16, "13"))].nanmean().item())
 
 
-def test_scores_by_time_of_day(root, tmp_path, capsys, monkeypatch):
+def test_scores_by_time_of_day(root, tmp_path, capsys):
     bench = data.benchmark("gta5-bdd", "smoke", 0, root)
     first, second = (sample.name for sample in (bench.val[0], bench.val[1]))
     frames = [
@@ -227,9 +231,9 @@ def test_scores_by_time_of_day(root, tmp_path, capsys, monkeypatch):
             "night": [first],
             "unknown": [second],
         }
-    net = models.build("mini", 19).eval()
-    monkeypatch.setattr(evaluation, "network_of_run", lambda checkpoint, classes: net)
-    arguments = ["evaluate", "round1.pt", "--benchmark", "gta5-bdd", "--profile", "smoke", "--root", str(root)]
+    checkpoint = recipes.run("source", "gta5-bdd", "smoke", root=root).weights()
+    net = evaluation.network_of_run(checkpoint, bench)
+    arguments = ["evaluate", str(checkpoint), "--root", str(root)]
     assert cli.main([*arguments, "--attributes", str(path)]) == 0
     out = capsys.readouterr().out
     assert "night: mIoU" in out and out.count("classes, 1 images") == 2

@@ -234,15 +234,16 @@ def _validation(options: Namespace) -> Any:
     from udalib import data, evaluation
 
     if options.released:
-        benchmark, profile, seed = options.benchmark or "gta5-cityscapes", options.profile, 0
+        benchmark, profile, seed, fold = options.benchmark or "gta5-cityscapes", options.profile, 0, None
         if profile is None:
             profile = "paper" if isinstance(data.find_pair(benchmark), data.RealPair) else "quick"
     else:
         record = evaluation.run_of(options.checkpoint)[0].record
         benchmark, profile = options.benchmark or record["benchmark"], options.profile or record["profile"]
-        seed = record["seed"]
+        seed, fold = record["seed"], None if options.benchmark else record["fold"]
     seed = seed if options.seed is None else options.seed
-    return data.validation(benchmark, profile, seed, options.root, options.fold, _count("read"))
+    fold = fold if options.fold is None else options.fold
+    return data.validation(benchmark, profile, seed, options.root, fold, _count("read"))
 
 
 def _count(verb: str) -> Callable[[int, int], None]:
