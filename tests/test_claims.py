@@ -119,15 +119,18 @@ def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
 
 
 def test_no_gain_is_claimed_where_the_viewpoints_differ(tmp_path):
-    """The prior makes labels more precise by 1, 2, 3 points, as claimed on game-city and not on synth-city."""
-    records = runs_of("label_study", lambda row, seed: 40)
-    for record in records:
+    """The prior makes labels more precise by 1, 2, 3 points, as claimed on game-city and CamVid, not on synth-city."""
+    made = {name: runs_of(name, lambda row, seed: 40) for name in ("label_study", "label_study_camvid")}
+    for record in itertools.chain(*made.values()):
         for entry in record["rounds"][-1]["study"]:
             entry["precision"] += (record["seed"] + 1) / 100 * (entry["selection"] == "CBST-SP")
-    lines = ledger(tmp_path, ("label_study", records))
+    lines = ledger(tmp_path, *made.items())
     here = lines["B7", "CBST-SP (class) at 0.2, game-city minus CBST at 0.2, game-city", "precision"]
     there = lines["B7", "CBST-SP (class) at 0.2, synth-city minus CBST at 0.2, synth-city", "precision"]
     assert (here["mean"], here["claimed"], here["verdict"]) == ("+2.00", "+", "holds")
+    real = lines["B7", here["comparison"].replace("game-city", tables.REAL), "precision"]
+    assert (real["table"], real["mean"], real["verdict"]) == ("label_study_camvid", "+2.00", "holds")
+    assert lines["B7", here["comparison"], "class precision"]["mean"] == "+0.00"
     assert (there["mean"], there["claimed"], there["verdict"]) == ("+2.00", "not +", "does not hold")
     assert lines["B6", "CBST at 0.5, game-city, against zero", "rare share"]["verdict"] == "undecided"
 

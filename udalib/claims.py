@@ -87,7 +87,7 @@ def _study(
     """The same difference of two selections at every portion."""
     return tuple(
         _difference(
-            "label_study",
+            "label_study_camvid" if benchmark == tables.REAL else "label_study",
             *(tables.study_label(*selection, portion, benchmark) for selection in (one, other)),
             claimed,
             column,
@@ -624,22 +624,28 @@ LEDGERS = {
             ),
             Claim(
                 "B7",
-                "A spatial prior makes labels more precise where source and target are seen from the same viewpoint "
-                "(game-city), and not where they are not (synth-city).",
+                "A spatial prior makes labels more precise where source and target are seen from the same viewpoint, "
+                "and not where they are not: counted over all pixels, and as the mean over the classes, whose recall "
+                "gains too. The same viewpoint is that of game-city, a stand-in for the pair that the paper speaks "
+                "of, though our game sees the horizon at another height than our city; and that of CamVid, where one "
+                "car carries one camera by day and at dusk. synth-city stands in for the other kind, though on "
+                "average its horizons are less far apart than those of game-city.",
                 "Zou et al., Class-Balanced Self-Training, ECCV 2018, Section 4.2 (an argument without figures)",
                 tuple(
                     comparison
-                    for benchmark, claimed in zip(_BENCHMARKS, ("+", "not +"), strict=True)
-                    for comparison in _study(benchmark, "precision", claimed, ("CBST-SP", "class"), ("CBST", ""))
+                    for benchmark, claimed in (("game-city", "+"), (tables.REAL, "+"), ("synth-city", "not +"))
+                    for column in ("precision", "class precision", "class recall")
+                    for comparison in _study(benchmark, column, claimed, ("CBST-SP", "class"), ("CBST", ""))
                 ),
                 why="game and city do not share their viewpoint after all: the horizon of the game lies lower in the "
                 "image, and notebook 04 shows what moving the prior does. If that is what fails, and not the idea, "
                 "then a prior that is counted from the target's own labels, which no method can have, makes the labels "
-                "more precise on both benchmarks.",
+                "more precise on all three benchmarks, over all pixels and in the mean over the classes.",
                 evidence=tuple(
                     comparison
-                    for benchmark in _BENCHMARKS
-                    for comparison in _study(benchmark, "precision", "+", ("CBST-SP", "oracle"), ("CBST", ""))
+                    for benchmark in (*_BENCHMARKS, tables.REAL)
+                    for column in ("precision", "class precision")
+                    for comparison in _study(benchmark, column, "+", ("CBST-SP", "oracle"), ("CBST", ""))
                 ),
             ),
         ),
