@@ -1,6 +1,6 @@
 """What selection costs, next to the prediction it follows and to a full sort. Run: python benchmarks/selection.py
 
-All figures are ratios of processor time measured in one run, each time the least of several, which other programs hardly
+All figures are ratios of processor time measured in one run, each the least of several, which other programs hardly
 change; absolute times depend on the machine. One thread computes: processor time also counts what idle threads spend
 waiting for the others, and that is no part of the work.
 """
