@@ -73,7 +73,10 @@ FIGURES = {
     "portions": of_tables(["portions"], SEEDS),
     "curriculum": of_tables(["curriculum"], SEEDS),
     "agreement": of_tables(["agreement"], SEEDS),
+    "instance_study": of_tables(["instance_study"], SEEDS),
+    "instance_adaptive": of_tables(["instance_adaptive"], SEEDS),
 }
+DRAWN = {"instance_study": "write_kept", "instance_adaptive": "write_thresholds"}  # not on offer as `udalib figure`
 
 
 wildcard_constraints:
@@ -156,11 +159,30 @@ rule figure:
         lambda wildcards: FIGURES[wildcards.figure],
     output:
         "figures/{figure}.png",
+    wildcard_constraints:
+        figure="|".join(name for name in FIGURES if name not in DRAWN),
     params:
         code=code_version("udalib.figures"),
     threads: workflow.cores
     shell:
         "OMP_NUM_THREADS={threads} udalib figure {wildcards.figure} {input} --out figures"
+
+
+rule drawing:
+    message:
+        "picture {wildcards.figure}"
+    input:
+        lambda wildcards: FIGURES[wildcards.figure],
+    output:
+        "figures/{figure}.png",
+    wildcard_constraints:
+        figure="|".join(DRAWN),
+    params:
+        code=code_version("udalib.figures"),
+    run:
+        from udalib import figures
+
+        getattr(figures, DRAWN[wildcards.figure])(input, "figures")
 
 
 rule streets:

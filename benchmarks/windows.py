@@ -1,7 +1,8 @@
 """What averaging over windows costs, next to the forward passes it is made of. Run: python benchmarks/windows.py
 
 Times are ratios of processor time measured in one run, which other programs hardly change; absolute ones depend on the
-machine. Memory is the peak of a fresh process.
+machine. One thread computes: processor time also counts what idle threads spend waiting for the others, and that is no
+part of the work. Memory is the peak of a fresh process.
 """
 
 import resource
@@ -54,6 +55,7 @@ def memory_of(count: int) -> float:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     net, images = network_and_images(IMAGES)
     # The same number of windows in the same batches, predicted and dropped: softmax and resizing are part of it.
     crops = torch.randint(0, 256, (BATCH_SIZE, 3, *WINDOW), dtype=torch.uint8)
@@ -62,11 +64,7 @@ def main() -> None:
     forward = timed(lambda: [None for _ in predict.whole(net, batches)])
     windows = timed(lambda: over_windows(net, images, COUNT))
     single = timed(lambda: [None for _ in predict.whole(net, [(images, [])])])
-    print(
-        f"{IMAGES} images of {SIZE[0]}x{SIZE[1]}, {COUNT} windows of {WINDOW[0]}x{WINDOW[1]}, {CLASSES} classes, ",
-        end="",
-    )
-    print(f"{torch.get_num_threads()} threads")
+    print(f"{IMAGES} images of {SIZE[0]}x{SIZE[1]}, {COUNT} windows of {WINDOW[0]}x{WINDOW[1]}, {CLASSES} classes")
     print(f"windows / forward passes of their pixels: {windows / forward:.2f}")
     print(f"windows / one pass of the whole images:   {windows / single:.2f}")
     for count in COUNTS:

@@ -100,6 +100,26 @@ def test_a_sweep_of_one_seed_decides_nothing(tmp_path):
     assert lines[0]["mean"] == "+5.00" and lines[0]["paper"] == "51.5 - 50.6 = +0.9"
 
 
+def test_hard_classes_lose_more_than_easy_ones():
+    """From 50 to 40 and to 47: 7 more. A share of 20.3 is within half a point of alpha, one of 21 is not."""
+    kept = {0: (50, 50), 8: (40, 47)}
+    figures = {
+        tables.instance_label(0.2, 0.9, gamma): {"kept of hard": np.array([hard]), "kept of easy": np.array([easy])}
+        for gamma, (hard, easy) in kept.items()
+    }
+    assert claims._lost_by_hard_classes(figures, 8).tolist() == [7]
+    row = {"coverage in round 1": np.array([20.3, 21.0])}
+    assert claims._share_of_alpha({tables.instance_label(0.2, 0.0, 0): row}) == pytest.approx([0.2, -0.5])
+
+
+def test_no_threshold_is_held_against_the_worst_of_the_others():
+    miou = {
+        tables.weak_label(0.025, eta): {"mIoU": np.array([value])}
+        for eta, value in zip(tables.ETAS, (30, 33, 35, 32), strict=True)
+    }
+    assert claims._without_a_threshold(miou).tolist() == [-2]
+
+
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
     """Last rounds of CBST-SP: 40, 41, 42, 41, a spread of 2; of ST-SP: 30, 33, 36, 35, a spread of 6.
 
@@ -119,15 +139,18 @@ def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
 
 
 def test_no_gain_is_claimed_where_the_viewpoints_differ(tmp_path):
-    """The prior makes labels more precise by 1, 2, 3 points, as claimed on game-city and not on synth-city."""
-    records = runs_of("label_study", lambda row, seed: 40)
-    for record in records:
+    """The prior makes labels more precise by 1, 2, 3 points, as claimed on game-city and CamVid, not on synth-city."""
+    made = {name: runs_of(name, lambda row, seed: 40) for name in ("label_study", "label_study_camvid")}
+    for record in itertools.chain(*made.values()):
         for entry in record["rounds"][-1]["study"]:
             entry["precision"] += (record["seed"] + 1) / 100 * (entry["selection"] == "CBST-SP")
-    lines = ledger(tmp_path, ("label_study", records))
+    lines = ledger(tmp_path, *made.items())
     here = lines["B7", "CBST-SP (class) at 0.2, game-city minus CBST at 0.2, game-city", "precision"]
     there = lines["B7", "CBST-SP (class) at 0.2, synth-city minus CBST at 0.2, synth-city", "precision"]
     assert (here["mean"], here["claimed"], here["verdict"]) == ("+2.00", "+", "holds")
+    real = lines["B7", here["comparison"].replace("game-city", tables.REAL), "precision"]
+    assert (real["table"], real["mean"], real["verdict"]) == ("label_study_camvid", "+2.00", "holds")
+    assert lines["B7", here["comparison"], "class precision"]["mean"] == "+0.00"
     assert (there["mean"], there["claimed"], there["verdict"]) == ("+2.00", "not +", "does not hold")
     assert lines["B6", "CBST at 0.5, game-city, against zero", "rare share"]["verdict"] == "undecided"
 

@@ -9,7 +9,7 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def _study(
     """The same difference of two selections at every portion."""
     return tuple(
         _difference(
-            "label_study",
+            "label_study_camvid" if benchmark == tables.REAL else "label_study",
             *(tables.study_label(*selection, portion, benchmark) for selection in (one, other)),
             claimed,
             column,
@@ -128,15 +128,16 @@ def _growth(figures: Figures, method: str) -> np.ndarray:
 _BENCHMARKS = ("game-city", "synth-city")
 
 
-def _steps(figures: Figures) -> np.ndarray:
-    """What each row of the curriculum's ablation adds to the row before, [rows - 1, seeds] of mIoU."""
-    return np.diff(np.stack([figures[row]["mIoU"] for row in tables.ABLATION]), axis=0)
+def _beyond_the_other_steps(rows: Iterable[str], row: str) -> Callable[[Figures], np.ndarray]:
+    """What `row` adds to the one before it, minus the most that any other of `rows` adds to its own, of mIoU."""
+    rows = list(rows)
 
+    def measure(figures: Figures) -> np.ndarray:
+        steps = np.diff(np.stack([figures[name]["mIoU"] for name in rows]), axis=0)
+        number = rows.index(row) - 1
+        return steps[number] - np.delete(steps, number, axis=0).max(axis=0)
 
-def _easy_mining_beyond_the_others(figures: Figures) -> np.ndarray:
-    steps = _steps(figures)
-    easy = list(tables.ABLATION).index("+ target easy mining") - 1
-    return steps[easy] - np.delete(steps, easy, axis=0).max(axis=0)
+    return measure
 
 
 def _pixels_beyond_classes(figures: Figures) -> np.ndarray:
@@ -162,8 +163,30 @@ def _agreement(text: str, one: str, other: str) -> Comparison:
     return Comparison(text, "agreement", one, "+", lambda figures: figures[last][one] - figures[last][other])
 
 
-def _gain_of_iast(figures: Figures, base: str) -> np.ndarray:
-    return figures[tables.decorated_label(base)]["mIoU"] - figures[tables.LABELS[base]]["mIoU"]
+# Rows of table instance_adaptive, each with one thing more than the row before.
+_STEPS_OF_IAST = (
+    "warm-up",
+    "+ constant ST",
+    "+ instance adaptive selector",
+    "+ confident region",
+    "+ ignored region",
+)
+
+
+def _share_of_alpha(figures: Figures) -> np.ndarray:
+    """Above zero where the labelled share is within half a point of alpha, 20 %, with beta and gamma of 0."""
+    return 0.5 - np.abs(figures[tables.instance_label(0.2, 0.0, 0)]["coverage in round 1"] - 20)
+
+
+def _lost_by_hard_classes(figures: Figures, gamma: int) -> np.ndarray:
+    """What hard classes lose of their labels from a gamma of 0 to this one, minus what easy ones lose."""
+    before, after = (figures[tables.instance_label(0.2, 0.9, value)] for value in (0, gamma))
+    hard, easy = (before[column] - after[column] for column in ("kept of hard", "kept of easy"))
+    return hard - easy
+
+
+def _gain_of_iast(figures: Figures, base: str, column: str) -> np.ndarray:
+    return figures[tables.decorated_label(base)][column] - figures[tables.LABELS[base]][column]
 
 
 def _mean_of_family(figures: Figures, family: str) -> np.ndarray:
@@ -172,6 +195,30 @@ def _mean_of_family(figures: Figures, family: str) -> np.ndarray:
 
 def _gain_at_share(figures: Figures, share: str) -> np.ndarray:
     return figures[tables.share_label("IAST", share)]["mIoU"] - figures[tables.share_label("baseline", share)]["mIoU"]
+
+
+def _without_a_threshold(figures: Figures) -> np.ndarray:
+    by_eta = {eta: figures[tables.weak_label(tables.CHOSEN_WEAK[0], eta)]["mIoU"] for eta in tables.ETAS}
+    return by_eta.pop(0.0) - np.min(list(by_eta.values()), axis=0)
+
+
+def _saturation(figures: Figures, side: float, portion: float) -> np.ndarray:
+    """What 100 windows add to 25 in the precision of labels."""
+    many, few = (figures[tables.side_label(side, count, portion)]["precision"] for count in (100, 25))
+    return many - few
+
+
+def _larger_windows() -> tuple[Comparison, ...]:
+    """On labels alone: 50 windows as large as the crops of the training, and 50 of the recipe's."""
+    small, large = tables.WINDOW_SIDES
+    return tuple(
+        _difference(
+            "window_side_study",
+            *(tables.side_label(side, 50, portion) for side in (large, small)),
+            column="precision",
+        )
+        for portion in tables.WINDOW_PORTIONS
+    )
 
 
 def _neighbours(column: str, claimed: str, labels: list[str]) -> tuple[Comparison, ...]:
@@ -187,11 +234,55 @@ LEDGERS = {
         (
             Claim(
                 "M1",
-                "Labels from windows (SISC) gain over class-balanced self-training, and weak labels (PWL) over that.",
+                "Labels from windows (SISC) gain over source-only and over class-balanced self-training, with and "
+                "without a spatial prior; weak labels (PWL) gain over that, and less than SISC does.",
                 papers.cite(tables.MLSL_GTA5),
                 (
+                    _difference("multi_level", "SISC", "source-only"),
                     _difference("multi_level", "SISC", "CBST"),
+                    _difference("multi_level", "SISC", "CBST-SP"),
                     _difference("multi_level", "SISC-PWL", "SISC"),
+                    Comparison(
+                        "what SISC adds to CBST-SP, minus what PWL adds to SISC",
+                        "multi_level",
+                        "mIoU",
+                        "+",
+                        _beyond_the_other_steps(("CBST-SP", "SISC", "SISC-PWL"), "SISC"),
+                    ),
+                ),
+            ),
+            Claim(
+                "M2",
+                "So it is from a source that is seen from other viewpoints, in the mean over 16 classes and over 13.",
+                papers.cite(tables.MLSL_SYNTHIA),
+                tuple(
+                    _difference("multi_level_synth", one, other, column=column)
+                    for column in ("mIoU", "mIoU*")
+                    for one, other in (("SISC", "source-only"), ("SISC", "CBST"), ("SISC-PWL", "SISC"))
+                ),
+            ),
+            Claim(
+                "M3",
+                "Of the weights tried for the weak labels 0.025 is best, and of the thresholds for presence 0.05; no "
+                "threshold is worst, and with the largest weight weak labels do harm. Our sweep has one seed, so that "
+                "nothing can be decided here.",
+                papers.cite(tables.MLSL_WEIGHTS),
+                (
+                    *(
+                        _difference(
+                            "weak_labels_sweep", tables.weak_label(*tables.CHOSEN_WEAK), tables.weak_label(*weak)
+                        )
+                        for weak in tables.WEAK
+                        if weak != tables.CHOSEN_WEAK
+                    ),
+                    Comparison(
+                        "eta 0 minus the smallest of the other thresholds, at lambda 0.025",
+                        "weak_labels_sweep",
+                        "mIoU",
+                        "-",
+                        _without_a_threshold,
+                    ),
+                    _difference("weak_labels_sweep", tables.weak_label(0.1, 0.05), "SISC", "-"),
                 ),
             ),
             Claim(
@@ -202,13 +293,61 @@ LEDGERS = {
                 tuple(
                     _difference(
                         "window_study",
-                        tables.window_label(50, vote, portion),
+                        tables.window_label(one, vote, portion),
                         tables.window_label(other, "soft", portion),
                         claimed,
-                        "precision",
+                        column,
                     )
                     for portion in tables.WINDOW_PORTIONS
-                    for other, vote, claimed in ((25, "soft", "+"), (50, "hard", "-"))
+                    for one, vote, other, claimed, column in (
+                        (50, "soft", 25, "+", "precision"),
+                        (100, "soft", 50, "not +", "precision"),
+                        (50, "hard", 50, "-", "precision"),
+                        (50, "hard", 50, "-", "label mIoU"),
+                    )
+                ),
+                why="Of votes: most pixels get all fifty of them, which leaves nothing to rank by. More are then "
+                "labelled than were asked for, those of the largest and easiest classes first, so that precision over "
+                "all pixels says little and the mIoU of the labels more. If so, coverage is larger where few are asked "
+                "for. Of the count: see M5; if small windows are what is wrong, then with larger ones less is "
+                "lost from 25 to 100.",
+                evidence=(
+                    *(
+                        _difference(
+                            "window_study",
+                            tables.window_label(50, "hard", portion),
+                            tables.window_label(50, "soft", portion),
+                            column="coverage",
+                        )
+                        for portion in tables.WINDOW_PORTIONS[:2]
+                    ),
+                    *(
+                        Comparison(
+                            f"100 minus 25 windows at {portion:g}: with a side of 0.75 minus with one of 0.5",
+                            "window_side_study",
+                            "precision",
+                            "+",
+                            lambda figures, portion=portion: (
+                                _saturation(figures, 0.75, portion) - _saturation(figures, 0.5, portion)
+                            ),
+                        )
+                        for portion in tables.WINDOW_PORTIONS
+                    ),
+                ),
+            ),
+            Claim(
+                "M4, one seed",
+                "The same on trained networks: 25 windows are too few, 100 hardly better than 50, small windows (256 "
+                "pixels) and votes of no use. Our sweep has one seed, so that nothing can be decided here.",
+                "Iqbal and Ali, MLSL, Section 4.3 (statements without figures)",
+                tuple(
+                    _difference("windows_sweep", tables.windows_label(*one), tables.windows_label(*other), claimed)
+                    for one, other, claimed in (
+                        ((50, 0.5), (25, 0.5), "+"),
+                        ((100, 0.5), (50, 0.5), "not +"),
+                        ((50, 0.25), (50, 0.5), "not +"),
+                        ((50, 0.5, "hard"), (50, 0.5), "-"),
+                    )
                 ),
             ),
             Claim(
@@ -227,6 +366,16 @@ LEDGERS = {
                     for portion in tables.WINDOW_PORTIONS
                     for other, one in itertools.pairwise(tables.WINDOW_COUNTS)
                 ),
+                why="Our network learns from crops of three quarters of an image and has never judged a street by as "
+                "little of it as a window of half the height shows; the more windows, the less the prediction of the "
+                "whole image weighs among them. If so, labels from windows as large as the crops are more precise.",
+                evidence=_larger_windows(),
+            ),
+            Claim(
+                "M6",
+                "Weak labels gain over class-balanced self-training without windows, too: by 2.3 %, as printed.",
+                "Iqbal and Ali, MLSL (a figure in the text)",
+                (_difference("weak_labels", tables.WHOLE_PWL, "CBST"),),
             ),
         ),
     ),
@@ -235,25 +384,48 @@ LEDGERS = {
         (
             Claim(
                 "I1",
-                "A constant threshold gains over the warm-up, the instance adaptive selector over that, and more than "
-                "any other step of self-training; each regulariser adds to it.",
+                "The warm-up gains over source-only, a constant threshold over the warm-up, the instance adaptive "
+                "selector over that, and more than any other step of self-training; each regulariser adds to it.",
                 papers.cite(tables.IAST_ABLATION),
                 (
+                    _difference("instance_adaptive", "warm-up", "source-only"),
                     _difference("instance_adaptive", "+ constant ST", "warm-up"),
                     _difference("instance_adaptive", "+ instance adaptive selector", "+ constant ST"),
                     _difference("instance_adaptive", "+ confident region", "+ instance adaptive selector"),
                     _difference("instance_adaptive", "+ ignored region", "+ confident region"),
+                    Comparison(
+                        "what the instance adaptive selector adds, minus the largest of the other steps after warm-up",
+                        "instance_adaptive",
+                        "mIoU",
+                        "+",
+                        _beyond_the_other_steps(_STEPS_OF_IAST, "+ instance adaptive selector"),
+                    ),
                 ),
             ),
             Claim(
                 "I2",
                 "The selector labels more pixels the larger beta and alpha are (on labels alone); with it the network "
                 "gets better than with class-balanced thresholds.",
-                papers.cite("004_iast_table2_alpha_beta"),
+                papers.cite(tables.IAST_SELECTORS),
                 (
                     *_neighbours("coverage", "+", [tables.instance_label(0.2, beta, 8) for beta in tables.BETAS]),
                     *_neighbours("coverage", "+", [tables.instance_label(alpha, 0.9, 8) for alpha in tables.ALPHAS]),
                     _difference("instance_adaptive", "+ instance adaptive selector", "+ class-balanced ST"),
+                ),
+            ),
+            Claim(
+                "I2, one seed",
+                "With a beta of 0 the selector labels exactly the share alpha, where gamma is 0, too. Our sweep has "
+                "one seed, so that nothing can be decided here.",
+                papers.cite(tables.IAST_SELECTORS),
+                (
+                    Comparison(
+                        "half a point minus the distance between the labelled share and alpha = 20 %",
+                        "selector_sweep",
+                        "coverage in round 1",
+                        "+",
+                        _share_of_alpha,
+                    ),
                 ),
             ),
             Claim(
@@ -273,41 +445,79 @@ LEDGERS = {
             Claim(
                 "I4",
                 "The larger gamma, the fewer pixels are labelled and the higher is the mIoU of the labels (on labels "
-                "alone).",
-                papers.cite("004_iast_table4_gamma"),
+                "alone). Easy classes (sky, car) lose few of their labels, hard ones (wall, fence, pole, motorcycle) "
+                "most.",
+                f"{papers.cite(tables.IAST_GAMMAS)} and Figure 6",
+                (
+                    *(
+                        comparison
+                        for column, claimed in (("coverage", "-"), ("label mIoU", "+"))
+                        for comparison in _neighbours(
+                            column, claimed, [tables.instance_label(0.2, 0.9, gamma) for gamma in tables.GAMMAS]
+                        )
+                    ),
+                    *(
+                        Comparison(
+                            f"lost from gamma 0 to {gamma}: by the hard classes minus by the easy ones",
+                            "instance_study",
+                            "kept of hard",
+                            "+",
+                            lambda figures, gamma=gamma: _lost_by_hard_classes(figures, gamma),
+                        )
+                        for gamma in tables.GAMMAS[1:]
+                    ),
+                ),
+            ),
+            Claim(
+                "I4, one seed",
+                "Networks trained on such labels are best with a gamma of 8. Our sweep has one seed, so that nothing "
+                "can be decided here.",
+                papers.cite(tables.IAST_GAMMAS),
                 tuple(
-                    comparison
-                    for column, claimed in (("coverage", "-"), ("label mIoU", "+"))
-                    for comparison in _neighbours(
-                        column, claimed, [tables.instance_label(0.2, 0.9, gamma) for gamma in tables.GAMMAS]
+                    _difference(
+                        "selector_sweep", tables.instance_label(0.2, 0.9, 8), tables.instance_label(0.2, 0.9, gamma)
                     )
+                    for gamma in tables.GAMMAS
+                    if gamma != 8
                 ),
             ),
             Claim(
                 "I5",
-                "IAST improves every network it starts from, and the weakest most.",
-                papers.cite("004_iast_table9_decorator"),
+                "IAST improves every network it starts from, and the weakest most, from either synthetic source. A "
+                "better start need not be a better end: from GTA5 ADVENT starts above AdaptSegNet and ends below it.",
+                papers.cite(tables.IAST_BASES),
                 (
                     *(
-                        _difference("decorator", tables.decorated_label(base), tables.LABELS[base])
-                        for base in tables.DECORATED
+                        comparison
+                        for table, column in (("decorator", "mIoU"), ("decorator_synth", "mIoU*"))
+                        for comparison in (
+                            *(
+                                _difference(table, tables.decorated_label(base), tables.LABELS[base], column=column)
+                                for base in tables.DECORATED
+                            ),
+                            Comparison(
+                                "gain over source-only minus the larger of the other gains",
+                                table,
+                                column,
+                                "+",
+                                lambda figures, column=column: (
+                                    _gain_of_iast(figures, "source", column)
+                                    - np.maximum(
+                                        *(_gain_of_iast(figures, base, column) for base in ("adaptseg", "advent"))
+                                    )
+                                ),
+                            ),
+                        )
                     ),
-                    Comparison(
-                        "gain over source-only minus the larger of the other gains",
-                        "decorator",
-                        "mIoU",
-                        "+",
-                        lambda figures: (
-                            _gain_of_iast(figures, "source")
-                            - np.maximum(_gain_of_iast(figures, "adaptseg"), _gain_of_iast(figures, "advent"))
-                        ),
-                    ),
+                    _difference("decorator", "ADVENT", "AdaptSegNet"),
+                    _difference("decorator", tables.decorated_label("advent"), tables.decorated_label("adaptseg"), "-"),
                 ),
             ),
             Claim(
                 "I6",
                 "Where a share of the target is labelled, IAST gains over training on that share alone: by 7.3 with "
-                "labels for an eighth, 7.7 for a quarter and 8.6 for a half, as printed.",
+                "labels for an eighth, 7.7 for a quarter and 8.6 for a half, as printed. The more is labelled, the "
+                "better it gets, and with all of it there is nothing left to gain: 70.2 for both.",
                 papers.cite(tables.IAST_SHARES),
                 (
                     *(
@@ -316,6 +526,13 @@ LEDGERS = {
                         )
                         for share in tables.SHARES
                     ),
+                    *(
+                        _difference(
+                            "semi_supervised", tables.share_label("IAST", one), tables.share_label("IAST", other)
+                        )
+                        for other, one in itertools.pairwise(tables.SHARES)
+                    ),
+                    _difference("semi_supervised", "oracle", tables.share_label("IAST", "1/2")),
                     Comparison(
                         "gain at 1/2 minus gain at 1/8",
                         "semi_supervised",
@@ -386,7 +603,7 @@ LEDGERS = {
                         "curriculum",
                         "mIoU",
                         "+",
-                        _easy_mining_beyond_the_others,
+                        _beyond_the_other_steps(tables.ABLATION, "+ target easy mining"),
                     ),
                     Comparison(
                         f"self-training minus {tables.TWO_DECODERS}: gain of pixel accuracy minus gain of mIoU",
@@ -624,22 +841,28 @@ LEDGERS = {
             ),
             Claim(
                 "B7",
-                "A spatial prior makes labels more precise where source and target are seen from the same viewpoint "
-                "(game-city), and not where they are not (synth-city).",
+                "A spatial prior makes labels more precise where source and target are seen from the same viewpoint, "
+                "and not where they are not: counted over all pixels, and as the mean over the classes, whose recall "
+                "gains too. The same viewpoint is that of game-city, a stand-in for the pair that the paper speaks "
+                "of, though our game sees the horizon at another height than our city; and that of CamVid, where one "
+                "car carries one camera by day and at dusk. synth-city stands in for the other kind, though on "
+                "average its horizons are less far apart than those of game-city.",
                 "Zou et al., Class-Balanced Self-Training, ECCV 2018, Section 4.2 (an argument without figures)",
                 tuple(
                     comparison
-                    for benchmark, claimed in zip(_BENCHMARKS, ("+", "not +"), strict=True)
-                    for comparison in _study(benchmark, "precision", claimed, ("CBST-SP", "class"), ("CBST", ""))
+                    for benchmark, claimed in (("game-city", "+"), (tables.REAL, "+"), ("synth-city", "not +"))
+                    for column in ("precision", "class precision", "class recall")
+                    for comparison in _study(benchmark, column, claimed, ("CBST-SP", "class"), ("CBST", ""))
                 ),
                 why="game and city do not share their viewpoint after all: the horizon of the game lies lower in the "
                 "image, and notebook 04 shows what moving the prior does. If that is what fails, and not the idea, "
                 "then a prior that is counted from the target's own labels, which no method can have, makes the labels "
-                "more precise on both benchmarks.",
+                "more precise on all three benchmarks, over all pixels and in the mean over the classes.",
                 evidence=tuple(
                     comparison
-                    for benchmark in _BENCHMARKS
-                    for comparison in _study(benchmark, "precision", "+", ("CBST-SP", "oracle"), ("CBST", ""))
+                    for benchmark in (*_BENCHMARKS, tables.REAL)
+                    for column in ("precision", "class precision")
+                    for comparison in _study(benchmark, column, "+", ("CBST-SP", "oracle"), ("CBST", ""))
                 ),
             ),
         ),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -115,6 +116,81 @@ def write_agreement(records: Iterable[str | Path], folder: str | Path) -> None:
         ax.legend()
     fig.suptitle(f"{_subject(row[0])}, {_seeds(row)}", fontsize="small")
     show.save(fig, Path(folder) / "agreement.png")
+
+
+@show.styled
+def write_kept(records: Iterable[str | Path], folder: str | Path) -> None:
+    """Write `instance_study.png`: how much of each class is labelled, for every gamma (Mei et al., Figure 6).
+
+    records: files of finished runs, those of table instance_study. Marks are means over the seeds of the share of the
+    pixels predicted as a class that is labelled; classes stand in the order of what they lose, as a share of it, from
+    the first gamma to the last.
+
+    Raises ValueError for records that don't make up the table.
+    """
+    table, by_row = tables.load("instance_study", records)
+    rows = {row.label: row for row in table.rows}
+    kept = {}
+    for gamma in tables.GAMMAS:
+        label = tables.instance_label(0.2, 0.9, gamma)
+        shares = [tables.kept_shares(rows[label].scores(record)) for record in by_row[label]]
+        kept[gamma] = 100 * np.nanmean(np.array(shares, float), axis=0)
+    first, last = kept[tables.GAMMAS[0]], kept[tables.GAMMAS[-1]]
+    order = np.argsort((first - last) / first, kind="stable")
+    record = by_row[label][0]
+    fig = Figure(figsize=(show.WIDTH, 3.4))
+    ax = fig.subplots()
+    for number, (gamma, shares) in enumerate(kept.items()):
+        colour = matplotlib.colormaps["viridis"](0.9 * number / (len(kept) - 1))
+        ax.plot(shares[order], "o", color=colour, label=f"gamma {gamma}")
+    names = [record["classes"][index] for index in order]
+    ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set(title="Labelled of the pixels predicted as a class", ylabel="share [%]", ylim=(0, None))
+    ax.grid()
+    fig.legend(loc="outside right center")
+    fig.suptitle(f"{_subject(record)}, {_seeds(by_row[label])}", fontsize="small")
+    show.save(fig, Path(folder) / "instance_study.png")
+
+
+# Classes whose thresholds are drawn, frequent and rare ones.
+_FOLLOWED = ("road", "sky", "car", "person", "traffic sign", "motorcycle")
+
+
+@show.styled
+def write_thresholds(records: Iterable[str | Path], folder: str | Path) -> None:
+    """Write `instance_adaptive.png`: thresholds over the images of round 1, in three ways (Mei et al., Figure 4).
+
+    One for all classes, one per class, and one per class that moves from image to image. records: files of finished
+    runs, those of table instance_adaptive; the smallest seed is shown.
+
+    Raises ValueError for records that don't make up the table.
+    """
+    _, by_row = tables.load("instance_adaptive", records)
+    ways = {
+        "constant": "+ constant ST",
+        "class-balanced": "+ class-balanced ST",
+        "instance adaptive": "+ instance adaptive selector",
+    }
+    fig = Figure(figsize=(show.WIDTH, 3.4))
+    for ax, (title, label) in zip(fig.subplots(1, 3, sharey=True), ways.items(), strict=True):
+        record = by_row[label][0]
+        first = record["rounds"][0]
+        single = np.ndim(first["thresholds"]) == 0
+        if single:
+            ax.axhline(first["thresholds"], color="0.3", label="all classes")
+        for name, colour in () if single else zip(_FOLLOWED, show.PALETTE, strict=False):
+            place = record["classes"].index(name)
+            if "trajectory" in first:
+                path = [thresholds[place] for thresholds in first["trajectory"]["thresholds"]]
+                ax.plot(first["trajectory"]["images"], path, color=colour, label=name)
+            else:
+                ax.axhline(first["thresholds"][place], color=colour)
+        ax.set(title=title, xlabel="image")
+        ax.grid()
+    fig.axes[0].set_ylabel("threshold")
+    fig.legend(loc="outside right center")
+    fig.suptitle(_subject(record) + ", seed {seed}, round 1".format(**record), fontsize="small")
+    show.save(fig, Path(folder) / "instance_adaptive.png")
 
 
 def write_curriculum(records: Iterable[str | Path], folder: str | Path, count: int = 3) -> None:
