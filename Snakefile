@@ -8,6 +8,7 @@ import shlex
 from functools import cache
 
 from udalib.data import REAL_PAIRS
+from udalib.figures import WRITERS
 from udalib.runs import code_version
 from udalib.tables import TABLES, Row, find
 
@@ -70,13 +71,8 @@ def of_tables(names, seeds):
 FIGURES = {
     "self_training": records([Row("", recipe) for recipe in ("source", "st")], [0]),
     "class_balance": records([Row("", recipe) for recipe in ("source", "st", "cbst", "cbst-sp")], [0]),
-    "portions": of_tables(["portions"], SEEDS),
-    "curriculum": of_tables(["curriculum"], SEEDS),
-    "agreement": of_tables(["agreement"], SEEDS),
-    "instance_study": of_tables(["instance_study"], SEEDS),
-    "instance_adaptive": of_tables(["instance_adaptive"], SEEDS),
+    **{name: of_tables([name], SEEDS) for name in WRITERS},
 }
-DRAWN = {"instance_study": "write_kept", "instance_adaptive": "write_thresholds"}  # not on offer as `udalib figure`
 
 
 wildcard_constraints:
@@ -159,30 +155,11 @@ rule figure:
         lambda wildcards: FIGURES[wildcards.figure],
     output:
         "figures/{figure}.png",
-    wildcard_constraints:
-        figure="|".join(name for name in FIGURES if name not in DRAWN),
     params:
         code=code_version("udalib.figures"),
     threads: workflow.cores
     shell:
         "OMP_NUM_THREADS={threads} udalib figure {wildcards.figure} {input} --out figures"
-
-
-rule drawing:
-    message:
-        "picture {wildcards.figure}"
-    input:
-        lambda wildcards: FIGURES[wildcards.figure],
-    output:
-        "figures/{figure}.png",
-    wildcard_constraints:
-        figure="|".join(DRAWN),
-    params:
-        code=code_version("udalib.figures"),
-    run:
-        from udalib import figures
-
-        getattr(figures, DRAWN[wildcards.figure])(input, "figures")
 
 
 rule streets:

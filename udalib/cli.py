@@ -108,9 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what came out of runs")
-    figure.add_argument(
-        "name", choices=("streets", "self_training", "class_balance", "portions", "curriculum", "agreement")
-    )
+    of_runs = "self_training class_balance portions curriculum agreement instance_study instance_adaptive"
+    figure.add_argument("name", choices=("streets", *of_runs.split()))
     figure.add_argument("records", type=Path, nargs="*", metavar="RECORD", help="of the runs to be shown")
     figure.add_argument("--out", type=Path, required=True, metavar="DIR")
 
@@ -342,12 +341,8 @@ def _figure(options: Namespace) -> int:
 
     if options.name == "streets":
         figures.write_streets(options.out)
-    elif options.name == "portions":
-        figures.write_portions(options.records, options.out)
-    elif options.name == "curriculum":
-        figures.write_curriculum(options.records, options.out)
-    elif options.name == "agreement":
-        figures.write_agreement(options.records, options.out)
+    elif write := figures.WRITERS.get(options.name):
+        write(options.records, options.out)
     else:
         figures.write_qualitative(options.records, options.out, name=options.name)
     return 0

@@ -285,3 +285,13 @@ def _predict(net: nn.Module, batch: data.Batch) -> Tensor:
     """Probabilities float32 [B,C,H,W], on the CPU."""
     ((probs, _),) = predict.whole(net, [batch])
     return probs.cpu()
+
+
+# Pictures that show the records of the table of their name.
+WRITERS = {
+    "portions": write_portions,
+    "curriculum": write_curriculum,
+    "agreement": write_agreement,
+    "instance_study": write_kept,
+    "instance_adaptive": write_thresholds,
+}
