@@ -925,7 +925,7 @@ LEDGERS = {
                     )
                     for gate in tables.GATES
                 ),
-                why="what discriminators take for source is hardly what the network gets right: behind the gate alone "
+                why="What discriminators take for source is hardly what the network gets right: behind the gate alone "
                 "about as many pixels are right as anywhere (table gate_study), so a share that is filled behind it is "
                 "filled with less confident pixels. If that is it, the gate as the only selection makes worse labels "
                 "than confidence as the only one.",
