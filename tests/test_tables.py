@@ -420,17 +420,25 @@ def test_a_sweep_has_the_papers_settings_and_one_seed(name, wanted):
     assert len(papers.table("004_iast_table3_lambda")) == len(tables.WEIGHTS)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["weights_sweep", "selector_sweep", "semi_supervised", "families", "weak_labels", "decorator_synth"]
-    + ["weak_labels_sweep", "windows_sweep", "window_side_study"],
-)
+@pytest.mark.parametrize("name", tables.TABLES)
 def test_settings_of_a_row_have_the_types_of_the_recipe(name):
     """An 8 in place of 8.0 would be another run of the same settings."""
     for row in tables.TABLES[name].rows:
         chosen = recipes.settings(row.recipe, **row.settings)
         kinds = {field.name: field.type for field in dataclasses.fields(chosen)}
         assert all(type(value) is kinds[key] for key, value in row.settings.items())
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_no_row_takes_the_run_of_another(name):
+    """A run's record has all settings; those that a row names must be enough to find its own run among them."""
+    runs = {}
+    for row in tables.TABLES[name].rows:
+        chosen = dataclasses.asdict(recipes.settings(row.recipe, **row.settings))
+        key = (row.recipe, row.benchmark, str(chosen))
+        runs[key] = {"recipe": row.recipe, "benchmark": row.benchmark, "settings": chosen}
+    for row in tables.TABLES[name].rows:
+        assert sum(row.holds(record) for record in runs.values()) == 1, row.label
 
 
 def test_weak_labels_are_swept_as_in_the_paper():

@@ -476,6 +476,19 @@ def _iast_paper(table: str, benchmark: str, methods: Mapping[str, str]) -> tuple
     return tuple(PaperRow(label, table, benchmark, {"method": method}) for label, method in methods.items())
 
 
+def _decorated_rows(benchmark: str) -> tuple[Row, ...]:
+    return tuple(Row(decorated_label(base), "iast", benchmark, {"warmup": base, **_WHOLE_IAST}) for base in DECORATED)
+
+
+def _decorated_paper(benchmark: str, printed: str, column: str) -> tuple[PaperRow, ...]:
+    return tuple(
+        PaperRow(label, IAST_BASES, benchmark, {"base_method": method}, {column: f"{printed}_{which}"})
+        for base, method in _BASES_PRINTED.items()
+        for label, which in ((LABELS[base], "base"), (decorated_label(base), "plus_iast"))
+    )
+
+
+_DECORATION = (*((decorated_label(base), LABELS[base]) for base in DECORATED), ("oracle", "source-only"))
 AGREEMENT_EPOCHS = (1, 5, 10, 15, 20)
 
 
@@ -488,11 +501,13 @@ def _ablation_rows(*labels: str, benchmark: str = "game-city", place: str = "") 
 
 
 # Proxies of Shen et al., Table 3 and Section 3.3: what each row has.
+_GATED = {"keep": 0.6, "portion": 0.8}
 PROXIES = {
-    "one + proxies": {"start": "singleadv", "initial": "fresh"},
-    "two + proxies": {"start": "multiadv", "initial": "fresh"},
-    "two + proxies, continued": {"start": "multiadv", "initial": "aligned"},
-    "two + proxies, no gate": {"start": "multiadv", "keep": 1.0, "portion": 0.48},  # p1 times p2 as with the gate
+    "one + proxies": {"start": "singleadv", "initial": "fresh", **_GATED},
+    "two + proxies": {"start": "multiadv", "initial": "fresh", **_GATED},
+    "two + proxies, continued": {"start": "multiadv", "initial": "aligned", **_GATED},
+    # p1 times p2 as with the gate.
+    "two + proxies, no gate": {"start": "multiadv", "initial": "fresh", "keep": 1.0, "portion": 0.48},
 }
 PROXIES_SCALES = "two + proxies, multi-scale"
 _ON_FUSION = {"network": "mini_fusion"}
@@ -936,41 +951,20 @@ TABLES = {
         Table(
             name="decorator",
             title="IAST on top of other methods",
-            rows=(
-                *_rows(" ".join(DECORATED)),
-                *(Row(decorated_label(base), "iast", settings={"warmup": base, **_WHOLE_IAST}) for base in DECORATED),
-                *_rows("oracle"),
-            ),
-            differences=(
-                *((decorated_label(base), LABELS[base]) for base in DECORATED),
-                ("oracle", "source-only"),
-            ),
-            paper=tuple(
-                PaperRow(label, IAST_BASES, "game-city", {"base_method": printed}, {"mIoU": column})
-                for base, printed in _BASES_PRINTED.items()
-                for label, column in ((LABELS[base], "gta5_base"), (decorated_label(base), "gta5_plus_iast"))
-            ),
+            rows=(*_rows(" ".join(DECORATED)), *_decorated_rows("game-city"), *_rows("oracle")),
+            differences=_DECORATION,
+            paper=_decorated_paper("game-city", "gta5", "mIoU"),
         ),
         Table(
             name="decorator_synth",
             title="IAST on top of other methods",
             rows=(
                 *_rows(" ".join(DECORATED), "synth-city"),
-                *(
-                    Row(decorated_label(base), "iast", "synth-city", {"warmup": base, **_WHOLE_IAST})
-                    for base in DECORATED
-                ),
+                *_decorated_rows("synth-city"),
                 *_rows("oracle", "synth-city"),
             ),
-            differences=(
-                *((decorated_label(base), LABELS[base]) for base in DECORATED),
-                ("oracle", "source-only"),
-            ),
-            paper=tuple(
-                PaperRow(label, IAST_BASES, "synth-city", {"base_method": printed}, {"mIoU*": column})
-                for base, printed in _BASES_PRINTED.items()
-                for label, column in ((LABELS[base], "synthia_base"), (decorated_label(base), "synthia_plus_iast"))
-            ),
+            differences=_DECORATION,
+            paper=_decorated_paper("synth-city", "synthia", "mIoU*"),
             totals=("mIoU", "mIoU*", "pixel accuracy"),
             note="mIoU is over the 16 classes of SYNTHIA, mIoU* over 13 of them: without wall, fence and pole. The "
             "paper prints mIoU* alone.",
@@ -980,7 +974,7 @@ TABLES = {
             title="Alignment, self-training, and both",
             rows=(
                 *_rows("source adaptseg advent cbst"),
-                *(Row(decorated_label(base), "iast", settings={"warmup": base, **_WHOLE_IAST}) for base in DECORATED),
+                *_decorated_rows("game-city"),
             ),
             differences=(
                 *((label, "source-only") for family in FAMILIES.values() for label in family),
