@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -70,16 +71,26 @@ def test_labels_and_thresholds_are_those_of_the_start_network():
     oracle = data.benchmark("game-city", "smoke", 0, oracle=True).target
     truth = torch.stack([oracle[index].label for index in range(len(oracle))])
     assert first["labels"] == quality_of(labels, truth, 19)
-    rows = torch.tensor(first["trajectory"]["images"])
-    assert first["trajectory"]["thresholds"] == selector.trajectory[rows].tolist()
+    assert first["trajectory"] == {"order": list(range(16)), "thresholds": selector.trajectory.tolist()}
+
+
+def test_images_of_several_scales_are_not_mirrored():
+    result = run()
+    val = data.benchmark("game-city", "smoke", 0).val
+    net = recipes.load_network(result)
+    matrix = score.ConfusionMatrix(19)
+    for batch in data.ordered_batches(val):
+        for probs, _ in predict.whole(net, [batch], scales=(0.5, 0.625, 0.75, 0.88, 1.0)):
+            matrix.update(probs.argmax(dim=1), batch.labels)
+    assert result.rounds[-1]["multi_scale"]["confusion"] == matrix.matrix.tolist()
+    assert "multi_scale" not in result.rounds[0]
 
 
 def test_a_random_order_and_its_thresholds_are_kept():
     result = run(order="random", variant="official", alpha_step=0.05)
-    for number in (1, 2):
-        kept = train.load(result.record_path.parent / f"thresholds{number}.pt")
-        assert sorted(kept["order"].tolist()) == list(range(16)) and kept["order"].tolist() != list(range(16))
-        assert kept["thresholds"].shape == (16, 19)
+    first, second = (entry["trajectory"] for entry in result.rounds)
+    assert first["order"] == second["order"] != list(range(16)) and sorted(first["order"]) == list(range(16))
+    assert np.shape(first["thresholds"]) == (16, 19) and first["thresholds"] != second["thresholds"]
     assert [entry["alpha"] for entry in result.rounds] == pytest.approx([0.2, 0.25])
 
 

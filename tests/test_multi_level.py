@@ -56,14 +56,18 @@ def test_hard_examples_equal_a_slow_reference(seed, least, ignored, sharp):
     assert all(found[pixel] == labels[pixel] for pixel in kept)
 
 
-def test_labels_are_those_of_the_averaged_windows():
-    first = run("sisc").rounds[0]
+@pytest.mark.parametrize("with_prior", [False, True])
+def test_labels_are_those_of_the_averaged_windows(with_prior):
+    result = run("sisc", prior=with_prior)
+    prior = select.SpatialPrior.load(result.record_path.parent / "prior.pt") if with_prior else None
     net = recipes.load_network(recipes.run("source", profile="smoke", seed=0, report=silent))
     target = data.benchmark("game-city", "smoke", 0).target
     stream = predict.windows(
         net, data.ordered_batches(target), 6, size=(32, 32), generator=data.seeded(0, 1), batch_size=25
     )
-    assert first["thresholds"] == select.ClassBalanced(0.2).fit(stream).thresholds.tolist()
+    assert result.rounds[0]["thresholds"] == select.ClassBalanced(0.2, prior).fit(stream).thresholds.tolist()
+    covered = result.record["notes"]["covered"]
+    assert covered[0] == round(stream.coverage, 6) < 1 and len(covered) == len(result.rounds)
 
 
 @pytest.mark.parametrize(

@@ -296,7 +296,7 @@ def test_shares_and_thresholds_of_iast_are_pictures(tmp_path):
         if selector:
             first["thresholds"] = ways[selector]
         if selector == "instance":
-            first["trajectory"] = {"images": [0, 5], "thresholds": [[0.9] * 19, [0.7] * 19]}
+            first["trajectory"] = {"order": [1, 0], "thresholds": [[0.9] * 19, [0.7] * 19]}
     figures.write_thresholds([*_files(tmp_path, trained)], tmp_path)
     assert all((tmp_path / f"{name}.png").stat().st_size > 5000 for name in ("instance_study", "instance_adaptive"))
 

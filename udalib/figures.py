@@ -182,7 +182,7 @@ def write_thresholds(records: Iterable[str | Path], folder: str | Path) -> None:
             place = record["classes"].index(name)
             if "trajectory" in first:
                 path = [thresholds[place] for thresholds in first["trajectory"]["thresholds"]]
-                ax.plot(first["trajectory"]["images"], path, color=colour, label=name)
+                ax.plot(path, color=colour, label=name)
             else:
                 ax.axhline(first["thresholds"][place], color=colour)
         ax.set(title=title, xlabel="image")

@@ -113,11 +113,12 @@ def _labelling(result: runs.Result, number: int) -> Callable[[Tensor, int], Tens
     if recipe not in THRESHOLDED or thresholds is None:
         return None
     if settings.get("selector") == "instance":
-        kept = train.load(_stored(result, f"thresholds{number}.pt"))
+        kept = {name: torch.tensor(rows) for name, rows in result.rounds[number - 1]["trajectory"].items()}
         of_image = kept["thresholds"][kept["order"].argsort()]
         adaptive = select.InstanceAdaptive(variant=settings["variant"])
         return lambda probs, index: adaptive.label_with(probs, of_image[index : index + 1])
-    prior = select.SpatialPrior.load(_stored(result, "prior.pt")) if "kernel" in settings else None
+    has_prior = settings.get("prior", "kernel" in settings)  # SISC's is an option
+    prior = select.SpatialPrior.load(_stored(result, "prior.pt")) if has_prior else None
     if isinstance(thresholds, list):
         variant = "paper" if recipe == "iast" else settings["variant"]
         selector = select.ClassBalanced(settings["portion"], prior, variant)

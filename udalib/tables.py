@@ -1476,11 +1476,14 @@ def _listed(values: Iterable[Any]) -> str:
     return ", ".join(map(str, values))
 
 
+_BULK = ("confusion", "curve", "trajectory")
+
+
 def _slim(record: Record) -> Record:
     """A record without the bulk that no table needs."""
 
     def without_bulk(entry: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in entry.items() if key not in ("confusion", "curve")}
+        kept = {key: value for key, value in entry.items() if key not in _BULK}
         return {key: without_bulk(value) if isinstance(value, dict) else value for key, value in kept.items()}
 
     return record | {"rounds": [without_bulk(entry) for entry in record["rounds"]]}

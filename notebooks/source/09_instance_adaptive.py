@@ -841,15 +841,15 @@ show.caption(fig, "mIoU after each round (0: the warm-up); how much was labelled
 
 # %% [markdown]
 # **Predict.** The thresholds start at 0.9 in every round, but the network has been trained on its own labels in
-# between. Where will the curves of the second round lie, compared with the first? (The record keeps fifty points of
-# each walk.)
+# between. Where will the curves of the second round lie, compared with the first? (The record keeps
+# every step of each walk.)
 
 # %%
 panels = {}
 for entry in results["IAST"].rounds:
-    at, rows = entry["trajectory"]["images"], np.array(entry["trajectory"]["thresholds"])
+    rows = np.array(entry["trajectory"]["thresholds"])
     panels[f"round {entry['round']}: mean {np.mean(entry['thresholds']):.3f}"] = {
-        classes.names[c]: (at, rows[:, c]) for c in walkers
+        classes.names[c]: (np.arange(len(rows)), rows[:, c]) for c in walkers
     }
 fig = lines(panels, "image", "threshold", ylim=(0, 1.02))
 show.caption(fig, "The walk of the thresholds in each round of IAST, and the mean of all classes at its end.")

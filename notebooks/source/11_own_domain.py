@@ -7,7 +7,7 @@
 #
 # | at a glance | smoke | quick |
 # |---|---|---|
-# | time on two CPU cores | half a minute | 4 min, and half an hour for the runs on CamVid |
+# | time on two CPU cores | half a minute | 4 min, and three quarters of an hour for the runs on CamVid |
 # | peak memory | | 1.3 GB |
 #
 # Data: pictures that this notebook draws; and CamVid, if you have it (free, no registration; without it the second half
@@ -68,7 +68,7 @@ from udalib import course, data, indicators, models, predict, recipes, report, s
 from udalib.data import verify
 from udalib.labels import IGNORE
 
-expected = {"smoke": "half a minute", "quick": "4 min, and half an hour for the runs on CamVid"}
+expected = {"smoke": "half a minute", "quick": "4 min, and three quarters of an hour for the runs on CamVid"}
 lesson = course.begin("11_own_domain", benchmark, profile, seed, data_root, device, out, expected)
 pair = data.find_pair(benchmark)
 if not isinstance(pair, data.RealPair):

@@ -17,13 +17,12 @@ from torch.utils.data import Dataset, Subset
 from udalib import data, select, train
 from udalib.labels import IGNORE
 from udalib.recipes import baselines
-from udalib.recipes.experiment import Experiment, Optimisation
+from udalib.recipes.experiment import Experiment, Optimisation, scores_of
 
 SELECTORS = ("instance", "class_balanced", "constant")
 ORDERS = ("dataset", "random")
 LABELLERS = ("last", "middle")
 UNLABELLED = 254  # in training labels: a pixel of the image whose label is not believed; 255 lies outside the image
-KEPT_ROWS = 50  # of the thresholds' trajectory, in the record
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ class InstanceAdaptive(Optimisation):
         `portion`) and "constant" (one threshold for all that keeps `portion`; the paper's kept 38.6 %).
     alpha, beta, gamma, variant: of `select.InstanceAdaptive`. alpha_step: added in each further round; the released
         code has 0.05.
-    order: in which the thresholds meet the images: as in the dataset, or a random one that the seed decides (released
-        code).
+    order: in which the thresholds meet the images: as in the dataset, or a random one that the seed decides, the same
+        in every round (released code).
     labeller: the network that labels in the second round and after: that of the "last" step, or of the "middle" of the
         round before (released code). For the first round the released code chooses a checkpoint by the labels of the
         validation set, which we don't.
@@ -49,7 +48,7 @@ class InstanceAdaptive(Optimisation):
         cross-entropy on the share; the paper does not say whether it stays.
     lr, optimiser, batch_size: ours, as for the other recipes in rounds; the paper takes Adam with 2.5e-5 and 6 images.
         schedule: constant; "cosine" is that of the released code. lr_factor: of each further round, about 0.82 there.
-    test_scales: the last network is also tested on images of these scales, mirrored or not: widths of 1024, 1280, 1536,
+    test_scales: the last network is also tested on images of these scales, none mirrored: widths of 1024, 1280, 1536,
         1800 and 2048 for images of 2048.
     """
 
@@ -139,8 +138,9 @@ def iast(x: Experiment, s: InstanceAdaptive) -> None:
         pseudo_labels, facts = _label(x, s, _labeller(x, s, net, number), number)
         target = data.PseudoLabelled(x.bench.target, torch.where(pseudo_labels == IGNORE, UNLABELLED, pseudo_labels))
         curve = _train_round(x, s, net, number, target)
-        last = number == s.rounds
-        x.finish_round(net, number, pseudo_labels, scales=s.test_scales if last else (), curve=curve, **facts)
+        if number == s.rounds:
+            facts["multi_scale"] = scores_of(x.confusion(net, scales=s.test_scales))
+        x.finish_round(net, number, pseudo_labels, curve=curve, **facts)
 
 
 def _labeller(x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int) -> nn.Module:
@@ -165,18 +165,16 @@ def _label(x: Experiment, s: InstanceAdaptive, net: nn.Module, number: int) -> t
         return labels, {"thresholds": torch.as_tensor(selector.thresholds).tolist()}
     order = torch.arange(count)
     if s.order == "random":
-        order = torch.randperm(count, generator=data.seeded(x.bench.seed, number))
+        order = torch.randperm(count, generator=data.seeded(x.bench.seed, 0))
     labels = torch.empty(count, *x.bench.size, dtype=torch.uint8)
     done = 0
     for probs, names in x.predict(net, Subset(x.bench.target, order.tolist())):
         labels[order[done : done + len(names)]] = selector.label(probs, names).cpu()
         done += len(names)
-    rows = torch.linspace(0, count - 1, min(KEPT_ROWS, count)).round().long()
-    train.save({"order": order, "thresholds": selector.trajectory}, x.run.folder / f"thresholds{number}.pt")
     return labels, {
         "thresholds": selector.thresholds.tolist(),
         "alpha": selector.alpha,
-        "trajectory": {"images": rows.tolist(), "thresholds": selector.trajectory[rows].tolist()},
+        "trajectory": {"order": order.tolist(), "thresholds": selector.trajectory.tolist()},
     }
 
 

@@ -13,21 +13,25 @@ from torch import Tensor, nn
 
 from udalib import data, models, predict, select, train
 from udalib.recipes.experiment import Experiment
-from udalib.recipes.self_training import ClassBalanced, Loss, pixel_loss, self_train
+from udalib.recipes.self_training import ClassBalancedPriors, Loss, pixel_loss, self_train, spatial_prior
 
 PRESENCE = ("image", "crop")
 CROP_STRIDE = 8  # pixels of a crop that the released code judges presence by
 
 
 @dataclass(frozen=True)
-class Windows(ClassBalanced):
+class Windows(ClassBalancedPriors):
     """Values are the paper's, or as said; all else is that of CBST, from which the paper departs.
 
     windows: per image; the released code has 25. window: their side as a share of the image's height (512 of 1,024
         pixels). include_full, placement, vote, flip: see `predict.windows`; the released code has True, "official",
         "soft" and True.
+    prior: whether the spatial prior of CBST-SP multiplies the averaged probabilities; the released commands switch it
+        on.
     hard_examples: train on the pixels alone whose label the network is not sure of, see `train.hard_example_labels`;
         the released code of SISC does.
+
+    The record's notes have `covered`: for each round the share of the pixels that lie in a window.
     """
 
     windows: int = 50
@@ -36,6 +40,7 @@ class Windows(ClassBalanced):
     placement: str = "uniform"
     vote: str = "soft"
     flip: bool = False
+    prior: bool = False
     hard_examples: bool = False
 
 
@@ -110,10 +115,12 @@ def mlsl(x: Experiment, s: WeakLabels) -> None:
 
 def _self_train(x: Experiment, s: Windows, net: nn.Module, loss_of) -> None:
     side = max(8, round(s.window * x.bench.size[0] / 8) * 8)
+    prior = spatial_prior(x, s) if s.prior else None
+    covered = x.run.notes.setdefault("covered", [])
 
     def over_windows(net: nn.Module, number: int) -> Iterator[tuple[Tensor, list[str]]]:
         # Seeded anew at every call: thresholds and labels of a round have to see the same windows.
-        return predict.windows(
+        stream = predict.windows(
             net,
             data.ordered_batches(x.bench.target),
             s.windows,
@@ -125,12 +132,14 @@ def _self_train(x: Experiment, s: Windows, net: nn.Module, loss_of) -> None:
             flip=s.flip,
             batch_size=25,
         )
+        yield from stream
+        covered[number - 1 :] = [round(stream.coverage, 6)]
 
     self_train(
         x,
         s,
         net,
-        lambda portion: select.ClassBalanced(portion, variant=s.variant),
+        lambda portion: select.ClassBalanced(portion, prior, s.variant),
         predict=over_windows,
         loss_of=loss_of,
     )
