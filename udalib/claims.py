@@ -886,9 +886,9 @@ LEDGERS = {
                         (tables.PROXIES_SCALES, "two + proxies"),
                     )
                 ),
-                why="The fresh network learns from the aligned one what that is sure of, and little else. If labels are "
-                "what holds it back, and not that it starts anew on few images, then the same fresh network on the "
-                "same images with true labels, the oracle, is above the aligned one.",
+                why="The fresh network learns from the aligned one what that is sure of, and little else. If labels "
+                "are what holds it back, and not that it starts anew on few images, then the same fresh network on "
+                "the same images with true labels, the oracle, is above the aligned one.",
                 evidence=(_difference("proxies", "oracle", "two discriminators"),),
             ),
             Claim(
