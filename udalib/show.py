@@ -100,7 +100,11 @@ def over_seeds(name: str, *columns: str, kinds: Sequence[str] = ("ours", "differ
         say(f"There is no table `{name}` over several seeds yet; `make tables TABLES={name}` makes it.")
     for kind in dict.fromkeys(row["kind"] for row in found):
         rows = [row for row in found if row["kind"] == kind]
-        header = [f"table `{name}`, {kind}", *(column.replace("_", " ") for column in columns), "seeds"]
+        header = [
+            f"table `{name}`, {kind}",
+            *(column.replace("_star", "*").replace("_", " ") for column in columns),
+            "seeds",
+        ]
         table(header, [[row["row"], *(_with_spread(row, c) for c in columns), row["n_seeds"]] for row in rows])
     return found
 
