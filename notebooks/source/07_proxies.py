@@ -578,8 +578,8 @@ show.caption(fig, "Every gate of Table 4, and class-balanced labels of the same 
 
 # %% [markdown]
 # That was one seed. Here are the same gates over several, each against its rival, with differences taken seed by seed;
-# then the verdicts of our [ledger of claims](../figures/claims/proxies.md). (S2 is about networks too, of which more
-# below.)
+# then the verdicts of our [ledger of claims](../figures/claims/proxies.md). (S2 is about networks too, and waits for
+# both.)
 
 # %%
 show.over_seeds("gate_study", "coverage", "precision", "label_mIoU", kinds=["difference"])
@@ -694,14 +694,14 @@ show.say(f"Against the network that wrote the labels: {told}. Best: **{max(miou,
 #
 # One seed is an anecdote. Here are several, with the oracle, and below them, clearly apart, what the paper prints; then
 # the same from `synth-city`, which stands in for SYNTHIA, where mIoU* leaves out wall, fence and pole. The
-# [ledger](../figures/claims/proxies.md) says what each claim claims: S1 that every part helps, S2 that the gate does, S3
-# how far the whole leads, S5 that a fresh network is the better pupil.
+# [ledger](../figures/claims/proxies.md) has the claims in full: S1 says that every part helps, S3 that the whole gains
+# much, S5 that a fresh network is the better pupil.
 
 
 # %%
 show.over_seeds("proxies", "mIoU", kinds=("ours", "difference", "paper"))
 show.over_seeds("proxies_synth", "mIoU", "mIoU_star", kinds=("ours", "difference", "paper"))
-show.verdicts("proxies", "S1", "S2", "S3", "S5")
+show.verdicts("proxies", "S1", "S3", "S5")
 
 # %% [markdown]
 # In the paper the proxies are the larger part of the way: 7.1 points over the game with two discriminators, which itself
