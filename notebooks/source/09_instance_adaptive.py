@@ -283,8 +283,6 @@ for alpha, beta, gamma in ((0.2, 0.9, 8), (0.5, 0.0, 1), (1.0, 0.5, 0)):
 # %%
 some = images[:200]  # enough for a look
 walkers = [c for c in order if sum(len(image[c]) for image in some[:60])][:: max(1, len(order) // 5)]
-
-
 panels = {}
 for beta in (0.0, 0.5, 0.9, 0.99):
     thetas = select.InstanceAdaptive(beta=beta).update(some[:100])
@@ -459,9 +457,11 @@ show.caption(fig, "One letter varied at a time, the others as usual. Each point 
 # %% [markdown]
 # That was one seed. Here are several, in figures, and the verdicts of our [ledger of
 # claims](../figures/claims/instance_adaptive.md). (I2 is about networks too, and waits for both.)
+# The last two columns are what is kept of easy and of hard classes, in the paper's words: sky and car; wall, fence, pole
+# and motorcycle.
 
 # %%
-show.over_seeds("instance_study", "coverage", "precision", "label_mIoU", kinds=["ours"])
+show.over_seeds("instance_study", "coverage", "label_mIoU", "kept_of_easy", "kept_of_hard", kinds=["ours"])
 show.verdicts("instance_adaptive", "I2", "I4")
 
 # %% [markdown]
@@ -802,6 +802,9 @@ show.over_seeds("semi_supervised", "mIoU", "pixel_accuracy")
 show.verdicts("instance_adaptive", "I6")
 
 # %% [markdown]
+# In the paper the gain grows with the share, from 7.3 points to 8.6, and IAST with half of the labels comes within 0.4 of
+# a network with all of them.
+#
 # ## Where it breaks
 #
 # **It is less individual than it sounds.** The say of an image is $1-\beta$. An image in which everything is doubtful
