@@ -445,8 +445,8 @@ def sweep(name):
     """Of the entries that differ from the usual setting in this letter at most: labelled, and label mIoU, in per cent."""
     rest = {key: value for key, value in usual.items() if key != name}
     found = sorted((e for e in study if "alpha" in e and rest.items() <= e.items()), key=lambda entry: entry[name])
-    quality = [np.nanmean(np.array(entry["class_iou"], float)) for entry in found]
-    return [100 * entry["coverage"] for entry in found], [100 * value for value in quality]
+    quality = [torch.tensor(np.array(entry["class_iou"], float)).nanmean() for entry in found]  # None becomes NaN
+    return [100 * entry["coverage"] for entry in found], [100 * value.item() for value in quality]
 
 
 series = {letter: sweep(key) for letter, key in zip("αβγ", usual, strict=True)}
