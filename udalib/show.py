@@ -491,7 +491,7 @@ def lines(
         ax.grid()
     for ax, label in zip(fig.axes, [ylabel] if isinstance(ylabel, str) else ylabel, strict=False):
         ax.set_ylabel(label)
-    columns = _LEGEND_COLUMNS if len(panels) > 1 else 4
+    columns = _LEGEND_COLUMNS if len(panels) > 1 else 5
     fig.legend(handles=list(drawn.values()), loc="outside lower center", ncols=columns)
     return fig
 
