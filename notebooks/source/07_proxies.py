@@ -175,9 +175,10 @@ added = {name: beyond(values) for name, values in witnesses.items()}
 # %%
 panels = {"Alone": alone, "Beyond confidence": added}
 panels = {title: {name: (numbers, ys) for name, ys in curves.items()} for title, curves in panels.items()}
-xlabel, ylabels = "tenth of the pixels", ["right [%]", "right where trusted minus elsewhere [points]"]
+xlabel, ylabels = "tenth of the pixels", ["right [%]", "trusted minus not [points]"]
 fig = show.lines(panels, xlabel, ylabels, marker="o", xticks=numbers)
-show.caption(fig, "What witnesses know. Left: tenths by their own ranking. Right: tenths of equal confidence.")
+text = "Left: how often right, in tenths by each ranking. Right: how much more often, in tenths of equal confidence."
+show.caption(fig, text)
 knows = {name: curve[-1] - curve[0] for name, curve in alone.items()}
 rows = [[n, f"{knows[n]:+z.1f}", f"{(p > 0).sum()} of 10", f"{p.mean():+z.1f}"] for n, p in added.items()]
 show.table(["witness", "last tenth minus first", "beyond confidence: tenths above zero", "mean [points]"], rows)
@@ -319,7 +320,7 @@ toy_net = toy.source_only(toy_source, toy_labels)
 diaries = {f"weight {weight:g}": toy_game(weight) for weight in (0.0, 0.003, 1.0)}
 panels = {"Accuracy": 1, "Worth as a witness": 2}
 panels = {title: {name: (d[:, 0], d[:, c]) for name, d in diaries.items()} for title, c in panels.items()}
-fig = show.lines(panels, "step", ["right [%]", "right where trusted minus elsewhere [points]"], marker="o")
+fig = show.lines(panels, "step", ["right [%]", "trusted minus not [points]"], marker="o")
 show.caption(fig, "Three toy games: the discriminator as an opponent, and as a witness.")
 ends = {name: diary[-1, 2] for name, diary in diaries.items()}
 told = ", ".join(f"{name} {worth:+z.1f}" for name, worth in ends.items())
