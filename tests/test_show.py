@@ -24,6 +24,7 @@ CHARTS = {
     "confusion": lambda: show.confusion(np.eye(C)),
     "class_heat": lambda: show.class_heat({"round 1": [0.5] * C}, "Precision", "right"),
     "curves": lambda: show.curves({"source": [(50, 1.2), (100, 0.8)]}),
+    "lines": lambda: show.lines({"Two": {"one": ([0, 1], [2, 3]), "sky": ([0, 1], [1, 1])}}, "step", "value"),
     "rounds": lambda: show.rounds({"ST": ROUNDS, "control": [{"round": 1, "miou": 0.4}]}),
     "histograms": lambda: show.histograms({"right": RNG.random(99), "wrong": RNG.random(9)}, "confidence"),
     "colour_histograms": lambda: show.colour_histograms({"game": IMAGE[None], "city": IMAGE[None]}),
@@ -69,6 +70,21 @@ def test_differences_stand_in_the_order_asked_for():
     figure = show.class_differences({"one": [*range(C)]}, [3, 0], "Gains")
     assert [bar.get_height() for bar in figure.axes[0].patches] == [3, 0]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [CITYSCAPES.names[3], CITYSCAPES.names[0]]
+
+
+def test_lines_of_one_name_look_alike_in_all_panels_and_classes_have_their_colour():
+    curve = ([0, 1], [2, 3])
+    panels = {"left": {"one": curve, "sky": curve}, "right": {"two": curve, "one": curve}}
+    figure = show.lines(panels, "step", ["gain", "loss"], marker="o", ylim=(0, 5))
+    looks = [{line.get_label(): (line.get_color(), line.get_linestyle()) for line in ax.lines} for ax in figure.axes]
+    assert looks[0]["one"] == looks[1]["one"] != looks[1]["two"]
+    assert tuple(255 * looks[0]["sky"][0]) == pytest.approx(CITYSCAPES.palette[CITYSCAPES.index("sky")])
+    assert legend_of(figure) == ["one", "sky", "two"]
+    assert [(ax.get_xlabel(), ax.get_ylabel(), ax.get_ylim()) for ax in figure.axes] == [
+        ("step", "gain", (0, 5)),
+        ("step", "loss", (0, 5)),
+    ]
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[2, 3], [2, 3]]
 
 
 def test_a_round_without_labels_has_no_precision():
@@ -164,6 +180,47 @@ def test_caption_is_text_and_alternative_text(monkeypatch):
     show.caption(show.legend(), "The colours of the classes.")
     assert shown[0]._repr_mimebundle_()[1]["image/png"]["alt"] == "The colours of the classes."
     assert shown[1].data == "*The colours of the classes.*"
+
+
+@pytest.fixture
+def said(monkeypatch, tmp_path):
+    """What tables and sentences say, while the committed results are those of two small files."""
+    shown = []
+    monkeypatch.setattr(show, "say", shown.append)
+    monkeypatch.setattr(show, "COMMITTED", tmp_path)
+    for folder in ("tables", "claims"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "tables" / "toys.csv").write_text(
+        "row,kind,n_seeds,mIoU,mIoU_std\nours,ours,3,40.1,0.5\none - two,difference,1,2.0,\ntheirs,paper,,50.0,\n"
+    )
+    (tmp_path / "claims" / "toys.csv").write_text(
+        "claim,verdict,verdict_on_claim\nT1,holds,undecided\nT1,undecided,undecided\nT1,holds,undecided\nT2,holds,holds\n"
+    )
+    return shown
+
+
+def test_over_seeds_shows_a_table_of_each_kind(said):
+    rows = show.over_seeds("toys", "mIoU")
+    assert said == [
+        "| table `toys`, ours | mIoU | seeds |\n| --- | --- | --- |\n| ours | 40.1 ± 0.5 | 3 |",
+        "| table `toys`, difference | mIoU | seeds |\n| --- | --- | --- |\n| one - two | 2.0 | 1 |",
+    ]
+    assert [row["row"] for row in rows] == ["ours", "one - two"]
+    assert [row["row"] for row in show.over_seeds("toys", "mIoU", kinds=["paper"])] == ["theirs"]
+
+
+def test_a_table_that_is_not_there_is_told(said):
+    assert show.over_seeds("none", "mIoU") == []
+    assert said == ["There is no table `none` over several seeds yet; `make tables TABLES=none` makes it."]
+
+
+def test_verdicts_count_the_comparisons_of_a_claim(said):
+    show.verdicts("toys", "T1", "T2", "T3")
+    assert said[0].splitlines()[2:] == [
+        "| T1 | 2 holds, 1 undecided | undecided |",
+        "| T2 | 1 holds | holds |",
+        "| T3 | none | not measured |",
+    ]
 
 
 # Widgets ------------------------------------------------------------------------------------------------

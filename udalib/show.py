@@ -1,13 +1,15 @@
-"""Pictures: grids of images and label maps, bars per class, heat maps, curves.
+"""Pictures: grids of images and label maps, bars per class, heat maps, curves; and tables in a notebook.
 
-The functions return a matplotlib `Figure` that pyplot knows nothing of; `caption` shows it in a notebook and
+The functions that draw return a matplotlib `Figure` that pyplot knows nothing of; `caption` shows it in a notebook and
 `save` writes it. Classes have the Cityscapes colours, everything else a palette that colour-blind readers can
 tell apart. Images are uint8 [3,H,W] or [H,W,3], label maps integer [H,W] with 255 = ignore; arrays or CPU
 tensors.
 """
 
+import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -27,6 +29,7 @@ from udalib.labels import CITYSCAPES, IGNORE, ClassSet
 WIDTH = 9.5  # inches; with DPI the text width of a notebook
 DPI = 80  # keeps a whole notebook below 300 KB
 PALETTE = sns.color_palette("colorblind")
+COMMITTED = Path(__file__).parents[1] / "figures"  # of a checkout; an installed package has none
 
 _STYLE = {
     **sns.axes_style("ticks"),
@@ -84,6 +87,47 @@ def say(text: str) -> None:
     from IPython.display import Markdown, display
 
     display(Markdown(text))
+
+
+def over_seeds(name: str, *columns: str, kinds: Sequence[str] = ("ours", "difference")) -> list[dict[str, str]]:
+    """Show the committed table figures/tables/NAME.csv in a notebook: means ± sample standard deviations over seeds.
+
+    columns: of the file, such as "mIoU". kinds: of rows, each in a table of its own: "ours", "difference" (taken seed
+    by seed), "paper". Returns the rows shown, as they stand in the file. Where there are none it says so instead.
+    """
+    found = [row for row in _committed(f"tables/{name}.csv") if row["kind"] in kinds]
+    if not found:
+        say(f"There is no table `{name}` over several seeds yet; `make tables TABLES={name}` makes it.")
+    for kind in dict.fromkeys(row["kind"] for row in found):
+        rows = [row for row in found if row["kind"] == kind]
+        header = [
+            f"table `{name}`, {kind}",
+            *(column.replace("_star", "*").replace("_", " ") for column in columns),
+            "seeds",
+        ]
+        table(header, [[row["row"], *(_with_spread(row, c) for c in columns), row["n_seeds"]] for row in rows])
+    return found
+
+
+def verdicts(ledger: str, *claims: str) -> None:
+    """Show in a notebook what the committed ledger figures/claims/LEDGER.csv says to some of a paper's claims."""
+    found = {claim: [row for row in _committed(f"claims/{ledger}.csv") if row["claim"] == claim] for claim in claims}
+    rows = []
+    for claim, compared in found.items():
+        count = ", ".join(f"{n} {verdict}" for verdict, n in Counter(row["verdict"] for row in compared).items())
+        rows.append([claim, count or "none", compared[0]["verdict_on_claim"] if compared else "not measured"])
+    table(["claim, over several seeds", "its comparisons", "verdict"], rows)
+
+
+def _committed(path: str) -> list[dict[str, str]]:
+    """The rows of a CSV file under figures/; none where there is no such file."""
+    file = COMMITTED / path
+    return list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
+
+
+def _with_spread(row: Mapping[str, str], column: str) -> str:
+    spread = row[f"{column}_std"]
+    return f"{row[column]} ± {spread}" if spread else row[column]
 
 
 @styled
@@ -417,6 +461,42 @@ def curves(series: Mapping[str, Sequence[tuple[float, float]]], ylabel: str = "l
     ax.grid()
     ax.legend()
     return fig
+
+
+@styled
+def lines(
+    panels: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    xlabel: str,
+    ylabel: str | Sequence[str],
+    marker: str = "",
+    classes: ClassSet = CITYSCAPES,
+    **axes: Any,
+) -> Figure:
+    """Curves side by side, under one legend.
+
+    panels: title to (name to (xs, ys)). A name has one look in all panels, and that of a class the colour of the class.
+    ylabel: of the first panel, or one per panel. marker: for each point, as in matplotlib, such as "o".
+    axes: of every panel, such as ylim=(0, 1).
+    """
+    own = dict(zip(classes.names, _colours(classes), strict=True))
+    place = {name: i for i, name in enumerate(dict.fromkeys(name for series in panels.values() for name in series))}
+    fig = Figure(figsize=(WIDTH if len(panels) > 1 else 0.65 * WIDTH, 3.3))
+    drawn = {}
+    for ax, (title, series) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for name, (xs, ys) in series.items():
+            i = place[name]
+            look = {"color": own.get(name, PALETTE[i % len(PALETTE)]), "linestyle": _DASHES[i % len(_DASHES)]}
+            (drawn[name],) = ax.plot(xs, ys, marker=marker, label=name, **look)
+        ax.set(title=title, xlabel=xlabel, **axes)
+        ax.grid()
+    for ax, label in zip(fig.axes, [ylabel] if isinstance(ylabel, str) else ylabel, strict=False):
+        ax.set_ylabel(label)
+    columns = _LEGEND_COLUMNS if len(panels) > 1 else 5
+    fig.legend(handles=list(drawn.values()), loc="outside lower center", ncols=columns)
+    return fig
+
+
+_DASHES = ("-", "--", "-.", ":")
 
 
 @styled
