@@ -624,7 +624,7 @@ show.table(["network", "its mIoU", "labelled", "right", "label mIoU", "classes w
 
 
 # %%
-def instance_adaptive_self_training(net, target, rounds, updates, weights=(3.0, 0.1), lr=1.5e-4, **settings):
+def instance_adaptive_self_training(net, target, rounds, updates, weights=(3.0, 0.1), lr=5e-6, **settings):
     """Algorithm 1 and Eq. 3. Yields (round, thresholds, labels, loss of the last step); net is trained in place."""
     device = next(net.parameters()).device
     optimiser = torch.optim.AdamW(net.parameters(), lr)
