@@ -1055,8 +1055,8 @@ if (left := what_is_left(easy_and_hard)) is not None:
 # | warm-up | whatever makes the network that labels first |
 # | decorator | a method that can be put on top of any other |
 #
-# **Next:** [11, your own domain](11_own_domain.ipynb). Five papers, five ways to choose labels, and so far one city that
-# we drew ourselves. There you bring the images.
+# **Next:** [10, five papers side by side](10_five_papers.ipynb). Every method so far came with the table that shows it to
+# advantage. There all of these tables lie on one desk, and ours beside them.
 
 # %%
 findings = {"spread": {str(beta): value for beta, value in spreads.items()}, "changed_by_variant": apart}
