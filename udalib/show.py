@@ -527,7 +527,8 @@ def dumbbells(rows: Mapping[str, tuple[float, float, str]], title: str, xlabel: 
         before, after, _ = rows[name]
         ax.plot([before, after], [y, y], "o-", color=colour, markersize=5)
         ax.plot(before, y, "o", color=colour, markersize=5, markerfacecolor="white")
-        ax.text(after + 0.5, y, f"{after - before:+.1f}", va="center", fontsize=8)
+        place = {"xy": (max(before, after), y), "xytext": (6, 0), "textcoords": "offset points"}
+        ax.annotate(f"{after - before:+.1f}", **place, va="center", fontsize=8)
     ax.set_yticks(range(len(ranked)), ranked, fontsize=8)
     ax.set(title=title, xlabel=xlabel, ylabel="row")
     ax.grid(axis="x")

@@ -650,7 +650,7 @@ lines = {name: (first.mean(), second.mean(), name.split("(")[-1]) for name, firs
 fig = show.dumbbells(lines, f"Two gains of one method on {benchmark}, a stand-in", "gain in mIoU [points]")
 fig.axes[0].axvline(0, color="0.3", linewidth=1)
 show.caption(
-    fig, "Gain over source-only (open) and over the control (filled), and what lies between them. Three seeds."
+    fig, "Gain over source-only (open) and over the control (filled), means over seeds, and what lies between."
 )
 won = [[verdict_on(entry[i]) == "holds" for entry in gains] for i in (1, 2)]
 show.say(
@@ -660,9 +660,10 @@ lost = [entry[0] for entry, first, second in zip(gains, *won, strict=True) if fi
 show.say(f"A success against source-only and none against the control: **{', '.join(lost) or 'none'}**.")
 
 # %% [markdown]
-# The distance between the two dots of a row is not the method's. A paper that prints only the first can't tell you how
-# much of it belongs to its idea. That is no accusation: with batch statistics frozen at those of ImageNet, as in Zou's
-# released code, a part of the distance may not exist. Nobody has printed the row that would tell.
+# The distance between the two dots is the same in all rows that share a control, since it is what the control itself has
+# gained or lost. It belongs to no method. A paper that prints only the open dot can't tell you how much of it is owed to
+# its idea. That is no accusation: with batch statistics frozen at those of ImageNet, as in Zou's released code, a part of
+# the distance may not exist. Nobody has printed the row that would tell.
 
 # %% [markdown]
 # ## The ledger of claims
