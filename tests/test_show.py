@@ -29,7 +29,11 @@ CHARTS = {
     "histograms": lambda: show.histograms({"right": RNG.random(99), "wrong": RNG.random(9)}, "confidence"),
     "colour_histograms": lambda: show.colour_histograms({"game": IMAGE[None], "city": IMAGE[None]}),
     "threshold_curve": lambda: show.threshold_curve(RNG.random((2, H, W)), [0.2, 0.5]),
+    "dumbbells": lambda: show.dumbbells(PAIRS, "Gains", "mIoU [%]"),
+    "ranks": lambda: show.ranks(PAIRS, "Two orders", ("by mIoU", "by gain")),
+    "seeds": lambda: show.seeds({"ST": ([40.0, 44.0], "one"), "CBST": ([36.0], "two")}, "Rows", "mIoU [%]"),
 }
+PAIRS = {"ST": (24.0, 28.0, "one"), "CBST": (25.0, 27.5, "two")}
 ROUNDS = [
     {"round": 0, "miou": 0.4},
     {"round": 1, "miou": 0.5, "labels": {"coverage": 0.2, "precision": 0.9}},
@@ -85,6 +89,15 @@ def test_lines_of_one_name_look_alike_in_all_panels_and_classes_have_their_colou
         ("step", "loss", (0, 5)),
     ]
     assert [list(line.get_ydata()) for line in figure.axes[0].lines] == [[2, 3], [2, 3]]
+
+
+def test_rows_of_tables_stand_in_their_order():
+    dumbbells, ranks, seeds = (CHARTS[name]().axes[0] for name in ("dumbbells", "ranks", "seeds"))
+    assert [tick.get_text() for tick in dumbbells.get_yticklabels()] == ["CBST", "ST"], "upwards"
+    assert [text.get_text() for text in dumbbells.texts] == ["+2.5", "+4.0"]
+    assert [list(line.get_ydata()) for line in ranks.lines] == [[0, 1], [1, 0]], "CBST is above on the left alone"
+    assert [list(line.get_xdata()) for line in seeds.lines] == [[40, 44], [42], [36], [36]]
+    assert seeds.lines[0].get_color() != seeds.lines[2].get_color()
 
 
 def test_a_round_without_labels_has_no_precision():
@@ -519,6 +532,60 @@ def test_comparison_view_shows_doubt_and_where_two_networks_differ(two_networks)
 def test_comparison_explorer_redraws(two_networks, name, value):
     two_networks[2][1] = 255 - two_networks[2][0]
     box = widgets.comparison_explorer(*two_networks)
+    assert redraws(box, name, value)
+
+
+@pytest.fixture
+def two_tasks():
+    """Printed rows of two tasks, one without a source-only of its own, and our runs over two seeds on one of them."""
+    printed = {
+        "GTA5": [
+            {"name": "CBST", "network": "VGG-16", "miou": 30.9, "source": 24.3},
+            {"name": "quoted", "network": "ResNet-101", "miou": 42.3, "source": None},
+        ],
+        "SYNTHIA": [{"name": "ST", "network": "VGG-16", "miou": 23.9, "source": 22.6}],
+    }
+    ours = {"GTA5": [{"name": "ST", "miou": np.array([40.0, 44.0]), "source": np.array([36.0, 38.0])}]}
+    return printed, ours
+
+
+def bars_of(figure):
+    """Of each side the names and the lengths of its bars, from the top."""
+    return [
+        {
+            label.get_text(): round(bar.get_width(), 1)
+            for label, bar in zip(ax.get_yticklabels(), ax.patches, strict=True)
+        }
+        for ax in figure.axes
+    ]
+
+
+def test_papers_view_ranks_each_side_by_the_measure(two_tasks):
+    miou, gain = (widgets.papers_view(*two_tasks, "GTA5", measure) for measure in widgets.MEASURES)
+    assert [list(side.items()) for side in bars_of(miou)] == [[("quoted", 42.3), ("CBST", 30.9)], [("ST", 42)]]
+    assert bars_of(gain) == [{"CBST": 6.6}, {"ST": 5}]
+    spread = gain.axes[1].collections[0].get_segments()[0][:, 0]
+    assert spread == pytest.approx([5 - np.sqrt(2), 5 + np.sqrt(2)]), "of gains of 4 and 6: paired by seed"
+    assert bars_of(widgets.papers_view(*two_tasks, "GTA5", network="VGG-16")) == [{"CBST": 30.9}, {"ST": 42}]
+
+
+def test_papers_view_says_where_there_is_nothing(two_tasks):
+    figure = widgets.papers_view(*two_tasks, "SYNTHIA", network="ResNet-101")
+    assert bars_of(figure) == [{}, {}]
+    assert all(ax.get_title(loc="left").endswith("nothing to show") for ax in figure.axes)
+    with pytest.raises(ValueError, match="no network 'ResNet-9'; choose one of: all networks, ResNet-101, VGG-16"):
+        widgets.papers_view(*two_tasks, "GTA5", network="ResNet-9")
+    with pytest.raises(ValueError, match="no task 'BDD'; choose one of: GTA5, SYNTHIA"):
+        widgets.papers_view(*two_tasks, "BDD")
+    with pytest.raises(ValueError, match="no measure 'IoU'"):
+        widgets.papers_view(*two_tasks, "GTA5", "IoU")
+
+
+@pytest.mark.parametrize(
+    "name, value", [("task", "SYNTHIA"), ("measure", widgets.MEASURES[1]), ("network", "ResNet-101")]
+)
+def test_papers_explorer_redraws(two_tasks, name, value):
+    box = widgets.papers_explorer(*two_tasks)
     assert redraws(box, name, value)
 
 

@@ -589,3 +589,71 @@ def threshold_curve(confidence: ArrayLike, portions: Sequence[float]) -> Figure:
     ax.set_ylim(ranked[-1], 1.01)
     fig.legend(loc="outside right upper")
     return fig
+
+
+# Rows of tables -----------------------------------------------------------------------------------------
+
+
+@styled
+def dumbbells(rows: Mapping[str, tuple[float, float, str]], title: str, xlabel: str) -> Figure:
+    """From before (open) to after (filled) with the difference beside it, a line per row, the largest after on top.
+
+    rows: by name (before, after, group); a group has a colour.
+    """
+    fig = Figure(figsize=(WIDTH, 1 + 0.21 * len(rows)))
+    ax = fig.subplots()
+    ranked = sorted(rows, key=lambda name: rows[name][1])
+    for y, (name, colour) in enumerate(_by_group(ranked, {name: row[2] for name, row in rows.items()})):
+        before, after, _ = rows[name]
+        ax.plot([before, after], [y, y], "o-", color=colour, markersize=5)
+        ax.plot(before, y, "o", color=colour, markersize=5, markerfacecolor="white")
+        place = {"xy": (max(before, after), y), "xytext": (6, 0), "textcoords": "offset points"}
+        ax.annotate(f"{after - before:+.1f}", **place, va="center", fontsize=8)
+    ax.set_yticks(range(len(ranked)), ranked, fontsize=8)
+    ax.set(title=title, xlabel=xlabel, ylabel="row")
+    ax.grid(axis="x")
+    return fig
+
+
+@styled
+def ranks(rows: Mapping[str, tuple[float, float, str]], title: str, measures: tuple[str, str]) -> Figure:
+    """The order of rows by one measure on the left and by another on the right, a line per row, the largest on top.
+
+    rows: by name (left, right, group); a group has a colour. measures: what left and right are.
+    """
+    fig = Figure(figsize=(WIDTH, 1 + 0.21 * len(rows)))
+    ax = fig.subplots()
+    orders = [sorted(rows, key=lambda name, side=side: rows[name][side]) for side in (0, 1)]
+    for name, colour in _by_group(rows, {name: row[2] for name, row in rows.items()}):
+        left, right = (order.index(name) for order in orders)
+        ax.plot([0, 1], [left, right], "o-", color=colour, markersize=4)
+        ax.text(-0.03, left, f"{name}  {rows[name][0]:.1f}", ha="right", va="center", fontsize=8)
+        ax.text(1.03, right, f"{rows[name][1]:.1f}  {name}", va="center", fontsize=8)
+    ax.set(title=title, xlim=(-1.1, 2.1), yticks=[], ylabel="the higher the better")
+    ax.set_xticks([0, 1], measures)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    return fig
+
+
+@styled
+def seeds(rows: Mapping[str, tuple[Sequence[float], str]], title: str, xlabel: str) -> Figure:
+    """Each row's seeds as small dots and their mean as a diamond, from the first row downwards.
+
+    rows: by name (a figure per seed, group); a group has a colour.
+    """
+    fig = Figure(figsize=(WIDTH, 1 + 0.21 * len(rows)))
+    ax = fig.subplots()
+    for y, (name, colour) in enumerate(_by_group(rows, {name: row[1] for name, row in rows.items()})):
+        values = np.asarray(rows[name][0], float)
+        ax.plot(values, np.full(len(values), y), "o", color=colour, markersize=3, alpha=0.6)
+        ax.plot(values.mean(), y, "D", color=colour, markersize=6)
+    ax.set_yticks(range(len(rows)), list(rows), fontsize=8)
+    ax.set(title=title, xlabel=xlabel, ylabel="row", ylim=(len(rows) - 0.4, -0.6))
+    ax.grid(axis="x")
+    return fig
+
+
+def _by_group(names: Iterable[str], groups: Mapping[str, str]) -> list[tuple[str, tuple[float, float, float]]]:
+    """The names, each with the colour of its group; groups take colours in the order in which they occur."""
+    order = list(dict.fromkeys(groups.values()))
+    return [(name, PALETTE[order.index(groups[name]) % len(PALETTE)]) for name in names]

@@ -4,8 +4,9 @@ Beside each widget is a plain function that draws its figure for given values, f
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -481,6 +482,76 @@ def comparison_explorer(
         other=ipywidgets.Dropdown(description="against", options=names, value=names[0]),
         index=_steps("image", range(len(images))),
     )
+
+
+ALL_NETWORKS = "all networks"
+MEASURES = ("mIoU", "gain over source-only")
+
+
+def papers_view(
+    printed: Mapping[str, Sequence[Mapping[str, Any]]],
+    ours: Mapping[str, Sequence[Mapping[str, Any]]],
+    task: str,
+    measure: str = MEASURES[0],
+    network: str = ALL_NETWORKS,
+) -> show.Figure:
+    """What papers print for a task beside our runs on what stands in for it, each side sorted by one measure.
+
+    printed, ours: rows by task; a task without runs may be missing from `ours`. A row has a "name", a "miou" and, for
+    the gain, the mIoU of its own "source", None where there is none; in per cent, numbers or [seeds]. Printed ones have
+    a "network" too. measure: of `MEASURES`. network: of the printed rows, or `ALL_NETWORKS`; ours are always shown.
+
+    Raises ValueError for a task, a measure or a network that there is not.
+    """
+    _check_choice("task", task, printed)
+    _check_choice("measure", measure, MEASURES)
+    _check_choice("network", network, _networks(printed))
+    chosen = [row for row in printed[task] if network in (ALL_NETWORKS, row["network"])]
+    sides = {f"{task}, as printed": chosen, "ours, on a stand-in": ours.get(task, [])}
+    sides = {title: _ranked(rows, measure) for title, rows in sides.items()}
+    most = max(1, *map(len, sides.values()))
+
+    fig = show.Figure(figsize=(show.WIDTH, 1 + 0.19 * most), layout="constrained")
+    for number, (ax, (title, rows)) in enumerate(zip(fig.subplots(1, 2, sharex=True), sides.items(), strict=True)):
+        means = [values.mean() for _, values in rows]
+        spread = [values.std(ddof=1) if len(values) > 1 else 0 for _, values in rows]
+        ax.barh(range(len(rows)), means, xerr=spread, color=show.PALETTE[number], ecolor="0.3")
+        ax.set_yticks(range(len(rows)), [name for name, _ in rows], fontsize=7)
+        ax.set_title(title if rows else f"{title}: nothing to show", loc="left", weight="bold", fontsize=10)
+        ax.set(xlabel=f"{measure} [{'%' if measure == MEASURES[0] else 'points'}]", ylim=(most - 0.4, -0.6))
+        ax.tick_params(labelbottom=True)
+    return fig
+
+
+def papers_explorer(
+    printed: Mapping[str, Sequence[Mapping[str, Any]]], ours: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> ipywidgets.VBox:
+    """`papers_view` with menus of tasks, measures and networks."""
+    return _live(
+        partial(papers_view, printed, ours),
+        task=ipywidgets.Dropdown(description="task", options=list(printed)),
+        measure=ipywidgets.Dropdown(description="measure", options=MEASURES),
+        network=ipywidgets.Dropdown(description="network", options=_networks(printed)),
+    )
+
+
+def _networks(printed: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    return [ALL_NETWORKS, *sorted({row["network"] for rows in printed.values() for row in rows})]
+
+
+def _check_choice(what: str, value: str, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"There is no {what} {value!r}; choose one of: {', '.join(choices)}.")
+
+
+def _ranked(rows: Sequence[Mapping[str, Any]], measure: str) -> list[tuple[str, np.ndarray]]:
+    """Name and measure [seeds] of each row that has it, from the largest mean to the smallest."""
+    figures = [
+        (row["name"], np.atleast_1d(row["miou"]) - (0 if measure == MEASURES[0] else np.atleast_1d(row["source"])))
+        for row in rows
+        if measure == MEASURES[0] or row["source"] is not None
+    ]
+    return sorted(figures, key=lambda entry: entry[1].mean(), reverse=True)
 
 
 def domain_view(render: Render, appearance: float = 1.0, layout: float = 1.0, frequency: float = 1.0) -> show.Figure:

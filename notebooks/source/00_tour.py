@@ -686,8 +686,8 @@ show.table(
 # %% [markdown]
 # Don't subtract one table from the other. Different images, different networks, different worlds: what may carry over
 # is the *pattern*, which rows win, which classes break. Note how far apart even the printed source-only rows are. The
-# gap belongs to a network as much as to the data. Real images, and your own, come in
-# [11, your own domain](11_own_domain.ipynb).
+# gap belongs to a network as much as to the data: [10, five papers side by side](10_five_papers.ipynb), shows by how
+# much. Real images, and your own, come in [11, your own domain](11_own_domain.ipynb).
 #
 # ## What this tour can't show
 #

@@ -956,8 +956,8 @@ course.check("4. who pays for the brake", left, [0.776, 0.54], tolerance=0.02)
 # | warm-up | whatever makes the network that labels first |
 # | decorator | a method that can be put on top of any other |
 #
-# **Next:** [11, your own domain](11_own_domain.ipynb). Five papers, five ways to choose labels, and so far one city that
-# we drew ourselves. There you bring the images.
+# **Next:** [10, five papers side by side](10_five_papers.ipynb). Every method so far came with the table that shows it to
+# advantage. There all of these tables lie on one desk, and ours beside them.
 
 # %%
 findings = {"spread": {str(beta): value for beta, value in spreads.items()}, "changed_by_variant": apart}
