@@ -26,7 +26,9 @@ RULE = (
     "zero. It *does not hold* if the difference has the opposite sign in every one of at least three seeds and its "
     "mean is more than two standard errors from zero. All else is *undecided*, a difference near zero too. It is *not "
     "measured* while the records of its table do not exist. A claim holds if all its comparisons hold, and does not "
-    "if one of them does not. Claimed is + or -; *not +* is a claim that nothing is gained and counts as -."
+    "if one of them does not. Claimed is + or -; *not +* is a claim that nothing is gained and counts as -. The rule "
+    "is lenient: where three seeds differ by normal noise alone, one comparison in eleven holds and one in eleven does "
+    "not."
 )
 
 
