@@ -48,14 +48,12 @@ import json
 import math
 import re
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
-import udalib
 from udalib import claims, course, papers, score, show, tables, widgets
 from udalib.labels import CITYSCAPES, SYNTHIA13
 
@@ -416,19 +414,18 @@ show.say(f"Twins within one table: **{'; '.join(' = '.join(names) for names in c
 # ## Our own, on one footing
 #
 # Now our side of the desk. All rows below have been scored alike: the same validation images, one scale unless the name
-# says otherwise, one confusion matrix, the last state of the training, three seeds. They are **stand-ins**: generated streets, and miniature networks
-# that start from nothing. What may carry over to the papers' world is a pattern. The figures can't.
+# says otherwise, one confusion matrix, the last state of the training, three seeds. They are **stand-ins**: generated
+# streets, and miniature networks that start from nothing. What may carry over to the papers' world is a pattern. The
+# figures can't.
 #
 # A table of ours is declared in `udalib.tables.TABLES` before it exists. So the package knows which ones are still to
 # come, and this notebook takes whatever is there.
 
+
 # %% tags=["setup"]
-SHELF = Path(udalib.__file__).parents[1] / "figures"
-
-
 def shipped(name):
     """The records of a committed table, one per run; none while it has not been made."""
-    file = SHELF / "tables" / f"{name}.records.json"
+    file = show.COMMITTED / "tables" / f"{name}.records.json"
     return json.loads(file.read_text()) if file.exists() else []
 
 
@@ -524,7 +521,7 @@ def paired(one, other):
 
 def lines_of(path):
     """The lines of a CSV file under figures/; none where it is not there."""
-    file = SHELF / path
+    file = show.COMMITTED / path
     return list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
 
 
@@ -673,11 +670,11 @@ show.say(f"A success against source-only and none against the control: **{', '.j
 # `make claims` holds them against whatever tables there are.
 
 # %%
-AUTHORS = {"curriculum": "Chitta", "class_balance": "Zou", "proxies": "Shen", "multi_level": "Iqbal"}
-AUTHORS["instance_adaptive"] = "Mei"
+PAPER_OF = {"curriculum": "Chitta", "class_balance": "Zou", "proxies": "Shen", "multi_level": "Iqbal"}
+PAPER_OF["instance_adaptive"] = "Mei"
 WORDS = (claims.HOLDS, claims.FAILS, claims.OPEN, claims.MISSING)
 rows, verdicts, waiting = [], {}, []
-for name, paper in AUTHORS.items():
+for name, paper in PAPER_OF.items():
     for claim in claims.LEDGERS[name].claims:
         found = [line for line in ledger[name] if line["claim"] == claim.name]
         verdicts[claim.name] = found[0]["verdict_on_claim"] if found else claims.MISSING
@@ -695,10 +692,10 @@ axes = fig.subplots(1, 2, sharey=True)
 kinds = {"Comparisons": lambda name: [line["verdict"] for line in ledger[name]]}
 kinds["Claims"] = lambda name: [verdicts[claim.name] for claim in claims.LEDGERS[name].claims]
 for ax, (title, verdicts_of) in zip(axes, kinds.items(), strict=True):
-    starts = np.zeros(len(AUTHORS))
+    starts = np.zeros(len(PAPER_OF))
     for word, colour in zip(WORDS, (*show.PALETTE[:2], "0.6", "0.88"), strict=True):
-        widths = np.array([verdicts_of(name).count(word) for name in AUTHORS])
-        bars = ax.barh(list(AUTHORS.values()), widths, left=starts, color=colour, label=word)
+        widths = np.array([verdicts_of(name).count(word) for name in PAPER_OF])
+        bars = ax.barh(list(PAPER_OF.values()), widths, left=starts, color=colour, label=word)
         ax.bar_label(bars, [str(width) if width else "" for width in widths], label_type="center", fontsize=8)
         starts = starts + widths
     ax.set(xlabel="how many")
