@@ -172,7 +172,7 @@ def write_thresholds(records: Iterable[str | Path], folder: str | Path) -> None:
         "instance adaptive": "+ instance adaptive selector",
     }
     fig = Figure(figsize=(show.WIDTH, 3.4))
-    for ax, (title, label) in zip(fig.subplots(1, 3, sharey=True), ways.items(), strict=True):
+    for ax, (title, label) in zip(fig.subplots(1, 3, sharex=True, sharey=True), ways.items(), strict=True):
         record = by_row[label][0]
         first = record["rounds"][0]
         single = np.ndim(first["thresholds"]) == 0
