@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +134,17 @@ def test_indicators_equal_a_loop_over_the_pixels(st):
 
 SHORT = {"rounds": 1, "test_scales": (1.0,)}
 MOVING = {"warmup": "source", "alpha": 0.5, "beta": 0.0, "gamma": 0.0, "order": "random"}
+
+
+def test_thresholds_of_a_walk_are_not_rounded():
+    """0.75 is above the threshold by less than float32 can tell; images come in the order of the walk."""
+    walk = {"order": [1, 0], "thresholds": [[0.9, 0.9], [0.75 - 1e-12, 0.9]]}
+    record = {"recipe": "iast", "settings": {"selector": "instance", "variant": "paper"}}
+    label = indicators._labelling(
+        SimpleNamespace(record=record, rounds=[{"thresholds": walk["thresholds"][1], "trajectory": walk}]), 1
+    )
+    probs = torch.tensor([0.75, 0.25]).view(1, 2, 1, 1)
+    assert [label(probs, index).item() for index in (0, 1)] == [0, IGNORE]
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def _labelling(result: runs.Result, number: int) -> Callable[[Tensor, int], Tens
     if recipe not in THRESHOLDED or thresholds is None:
         return None
     if settings.get("selector") == "instance":
-        kept = {name: torch.tensor(rows) for name, rows in result.rounds[number - 1]["trajectory"].items()}
-        of_image = kept["thresholds"][kept["order"].argsort()]
+        walk = result.rounds[number - 1]["trajectory"]
+        # float64, as they were: rounded to float32 a threshold can pass other pixels.
+        of_image = torch.tensor(walk["thresholds"], dtype=torch.float64)[torch.tensor(walk["order"]).argsort()]
         adaptive = select.InstanceAdaptive(variant=settings["variant"])
         return lambda probs, index: adaptive.label_with(probs, of_image[index : index + 1])
     has_prior = settings.get("prior", "kernel" in settings)  # SISC's is an option
