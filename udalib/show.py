@@ -95,7 +95,7 @@ def over_seeds(name: str, *columns: str, kinds: Sequence[str] = ("ours", "differ
     columns: of the file, such as "mIoU". kinds: of rows, each in a table of its own: "ours", "difference" (taken seed
     by seed), "paper". Returns the rows shown, as they stand in the file. Where there are none it says so instead.
     """
-    found = [row for row in _committed(f"tables/{name}.csv") if row["kind"] in kinds]
+    found = [row for row in committed(f"tables/{name}.csv") if row["kind"] in kinds]
     if not found:
         say(f"There is no table `{name}` over several seeds yet; `make tables TABLES={name}` makes it.")
     for kind in dict.fromkeys(row["kind"] for row in found):
@@ -111,7 +111,7 @@ def over_seeds(name: str, *columns: str, kinds: Sequence[str] = ("ours", "differ
 
 def verdicts(ledger: str, *claims: str) -> None:
     """Show in a notebook what the committed ledger figures/claims/LEDGER.csv says to some of a paper's claims."""
-    found = {claim: [row for row in _committed(f"claims/{ledger}.csv") if row["claim"] == claim] for claim in claims}
+    found = {claim: [row for row in committed(f"claims/{ledger}.csv") if row["claim"] == claim] for claim in claims}
     rows = []
     for claim, compared in found.items():
         count = ", ".join(f"{n} {verdict}" for verdict, n in Counter(row["verdict"] for row in compared).items())
@@ -119,7 +119,7 @@ def verdicts(ledger: str, *claims: str) -> None:
     table(["claim, over several seeds", "its comparisons", "verdict"], rows)
 
 
-def _committed(path: str) -> list[dict[str, str]]:
+def committed(path: str) -> list[dict[str, str]]:
     """The rows of a CSV file under figures/; none where there is no such file."""
     file = COMMITTED / path
     return list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []

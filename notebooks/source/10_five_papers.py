@@ -43,7 +43,6 @@ device: str = None  # cpu | cuda; None takes the best there is
 out: str = None  # folder of this notebook's record; None is the cache
 
 # %% tags=["setup"]
-import csv
 import json
 import math
 import re
@@ -519,12 +518,6 @@ def paired(one, other):
     return differences.mean(), differences.std(ddof=1)
 
 
-def lines_of(path):
-    """The lines of a CSV file under figures/; none where it is not there."""
-    file = show.COMMITTED / path
-    return list(csv.DictReader(file.read_text().splitlines())) if file.exists() else []
-
-
 differences = []  # of all committed tables: names, mean, paired sd, and the sd as if the seeds had not been shared
 for name, rows in figures_of.items():
     for one, other in tables.find(name).differences if "mIoU" in tables.find(name).totals else ():
@@ -536,7 +529,7 @@ for name, rows in figures_of.items():
 # %% tags=["nbval-check-output"]
 same = []
 for name, text, mean, sd, _ in differences:
-    (line,) = (line for line in lines_of(f"tables/{name}.csv") if line["row"] == text)
+    (line,) = (line for line in show.committed(f"tables/{name}.csv") if line["row"] == text)
     same.append(max(abs(float(line["mIoU"]) - mean), abs(float(line["mIoU_std"]) - sd)) < 0.006)
 print("paired differences by hand are those of the committed tables:", len(same) > 0 and all(same))
 
@@ -610,7 +603,7 @@ show.table(["true effect", "one comparison holds", "all of 3", "all of 6", "all 
 # our resolution to the papers' own steps, those that the ledgers quote beside ours:
 
 # %%
-ledger = {name: lines_of(f"claims/{name}.csv") for name in claims.LEDGERS}
+ledger = {name: show.committed(f"claims/{name}.csv") for name in claims.LEDGERS}
 steps = {
     (line["table"], line["comparison"], step): float(step)
     for found in ledger.values()
