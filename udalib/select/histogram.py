@@ -20,7 +20,7 @@ from torch import Tensor
 from udalib.labels import IGNORE
 
 _PIXEL = np.dtype([("bits", "<u4"), ("class", "u1")])  # float32 bit pattern and argmax class: 5 bytes
-_CHUNK = 1 << 16  # pixels per read
+_CHUNK = 1 << 18  # pixels per read
 _UPPER_DIGITS = 1 << 15  # the sign bit is never set
 _LOWER_DIGITS = 1 << 16
 
@@ -32,10 +32,27 @@ def most_confident(probs: Tensor) -> tuple[Tensor, Tensor]:
     """
     probs = probs.detach()
     value = probs.amax(dim=1)
-    # Torch's max(dim=1), which gives both at once, takes four times as long on a CPU.
+    # Torch's max(dim=1), which gives both at once, takes several times as long on a CPU.
     countdown = torch.arange(probs.shape[1], 0, -1, dtype=torch.uint8, device=probs.device).view(-1, 1, 1)
-    first = ((probs == value[:, None]) * countdown).amax(dim=1)
+    if probs.device.type == "cpu" and probs.dtype == torch.float32:
+        first = _largest_where_equal(probs.numpy(), value.numpy(), countdown.numpy())
+    else:
+        first = ((probs == value[:, None]) * countdown).amax(dim=1)
     return value.float(), probs.shape[1] - first
+
+
+def _largest_where_equal(probs: np.ndarray, value: np.ndarray, number: np.ndarray) -> Tensor:
+    """Per pixel the largest `number` [C,1,1] of the classes of `probs` [B,C,H,W] that have its `value` [B,H,W]: uint8.
+
+    NumPy compares three times as fast as torch, and an image at a time stays in the processor's cache.
+    """
+    largest, equal = np.empty(value.shape, np.uint8), np.empty(probs.shape[1:], np.bool_)
+    numbers = equal.view(np.uint8)
+    for image, best, out in zip(probs, value, largest, strict=True):
+        np.equal(image, best, out=equal)
+        np.multiply(numbers, number, out=numbers)
+        numbers.max(axis=0, out=out)
+    return torch.from_numpy(largest)
 
 
 def label_above(pred: Tensor, value: Tensor, threshold: Tensor | float, largest: Tensor | float) -> Tensor:
@@ -118,7 +135,7 @@ class ConfidenceHistogram:
         pixels["class"] = pred.cpu().numpy()
         if every > 1:
             pixels = np.concatenate([_every_nth(image.ravel(), every) for image in pixels])
-        if skip_zeros:
+        if skip_zeros and value.amin() == 0:
             pixels = pixels[pixels["bits"] > 0]
         self._append(pixels.ravel())
 
@@ -188,11 +205,11 @@ class ConfidenceHistogram:
     def _lower_counts(self, upper_digit: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Count the lower digits, int64 [G,65536], of the pixels whose upper digit is that of their group."""
         counts = np.zeros((len(upper_digit), _LOWER_DIGITS), np.int64)
+        wanted = upper_digit[group].astype(np.uint16)
         for pixels in self._chunks():
-            row = group[pixels["class"]]
-            inside = pixels["bits"] >> 16 == upper_digit[row]
-            index = row[inside] * _LOWER_DIGITS + (pixels["bits"][inside] & 0xFFFF)
-            np.add.at(counts.reshape(-1), index, 1)
+            lower, upper = np.ascontiguousarray(pixels["bits"]).view("<u2").reshape(-1, 2).T
+            inside = np.flatnonzero(upper == wanted[pixels["class"]])
+            np.add.at(counts, (group[pixels["class"][inside]], lower[inside]), 1)
         return counts
 
 
