@@ -8,7 +8,7 @@ import shlex
 from functools import cache
 
 from udalib.data import REAL_PAIRS
-from udalib.figures import WRITERS
+from udalib.figures import TABLE_OF, WRITERS
 from udalib.runs import code_version
 from udalib.tables import TABLES, Row, find
 
@@ -72,7 +72,7 @@ def of_tables(names, seeds):
 FIGURES = {
     "self_training": records([Row("", recipe) for recipe in ("source", "st")], [0]),
     "class_balance": records([Row("", recipe) for recipe in ("source", "st", "cbst", "cbst-sp")], [0]),
-    **{name: of_tables([name], SEEDS) for name in WRITERS},
+    **{name: of_tables([TABLE_OF.get(name, name)], SEEDS) for name in WRITERS},
 }
 
 
@@ -86,7 +86,7 @@ wildcard_constraints:
 rule all:
     input:
         expand("figures/tables/{table}.md", table=CHOSEN),
-        expand("figures/{figure}.png", figure=[name for name in FIGURES if name in CHOSEN]),
+        expand("figures/{figure}.png", figure=[name for name in FIGURES if TABLE_OF.get(name, name) in CHOSEN]),
         "figures/streets.png",
         expand("results/notebooks/{profile}/{name}.ipynb", profile=PROFILE, name=NOTEBOOKS),
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udalib import data, predict, recipes, score, select, train
+from udalib import data, figures, predict, recipes, score, select, tables, train
 from udalib.recipes.experiment import quality_of
 
 
@@ -146,3 +146,13 @@ def test_the_instance_study_judges_every_setting():
     assert of[0.3, 0.9, 8.0]["coverage"] == pytest.approx(quality.coverage, abs=1e-6)
     found = [math.nan if iou is None else iou for iou in of[0.3, 0.9, 8.0]["class_iou"]]
     assert found == pytest.approx(quality.iou.tolist(), abs=1e-6, nan_ok=True)
+
+
+def test_the_picture_shows_labels_in_three_ways(tmp_path):
+    rows = tables.TABLES["instance_adaptive"].rows
+    results = [recipes.run(row.recipe, profile="smoke", report=silent, **row.settings) for row in rows]
+    paths = [result.record_path for result in results]
+    figures.write_instance_labels(paths, tmp_path, count=2)
+    assert (tmp_path / "instance_labels.png").stat().st_size > 20_000
+    with pytest.raises(ValueError, match="warm-up"):
+        figures.write_instance_labels(paths[:3] + paths[4:], tmp_path)

@@ -108,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     claims.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     figure = _verb(verbs, "figure", _figure, "write a picture of the embedded streets, or of what came out of runs")
-    of_runs = "self_training class_balance portions curriculum agreement instance_study instance_adaptive"
-    figure.add_argument("name", choices=("streets", *of_runs.split()))
+    of_runs = "self_training class_balance portions curriculum agreement instance_study"
+    figure.add_argument("name", choices=("streets", *of_runs.split(), "instance_adaptive", "instance_labels"))
     figure.add_argument("records", type=Path, nargs="*", metavar="RECORD", help="of the runs to be shown")
     figure.add_argument("--out", type=Path, required=True, metavar="DIR")
 

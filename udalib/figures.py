@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from udalib import data, predict, recipes, runs, select, show, tables, train
+from udalib import data, indicators, predict, recipes, runs, select, show, tables, train
 from udalib.data import streets
 from udalib.labels import IGNORE
 
@@ -152,6 +152,12 @@ def write_kept(records: Iterable[str | Path], folder: str | Path) -> None:
     show.save(fig, Path(folder) / "instance_study.png")
 
 
+# The three ways of thresholding, and the rows of table instance_adaptive that have them.
+_WAYS = {
+    "constant": "+ constant ST",
+    "class-balanced": "+ class-balanced ST",
+    "instance adaptive": "+ instance adaptive selector",
+}
 # Classes whose thresholds are drawn, frequent and rare ones.
 _FOLLOWED = ("road", "sky", "car", "person", "traffic sign", "motorcycle")
 
@@ -166,13 +172,8 @@ def write_thresholds(records: Iterable[str | Path], folder: str | Path) -> None:
     Raises ValueError for records that don't make up the table.
     """
     _, by_row = tables.load("instance_adaptive", records)
-    ways = {
-        "constant": "+ constant ST",
-        "class-balanced": "+ class-balanced ST",
-        "instance adaptive": "+ instance adaptive selector",
-    }
     fig = Figure(figsize=(show.WIDTH, 3.4))
-    for ax, (title, label) in zip(fig.subplots(1, 3, sharex=True, sharey=True), ways.items(), strict=True):
+    for ax, (title, label) in zip(fig.subplots(1, 3, sharex=True, sharey=True), _WAYS.items(), strict=True):
         record = by_row[label][0]
         first = record["rounds"][0]
         single = np.ndim(first["thresholds"]) == 0
@@ -191,6 +192,30 @@ def write_thresholds(records: Iterable[str | Path], folder: str | Path) -> None:
     fig.legend(loc="outside right center")
     fig.suptitle(_subject(record) + ", seed {seed}, round 1".format(**record), fontsize="small")
     show.save(fig, Path(folder) / "instance_adaptive.png")
+
+
+def write_instance_labels(records: Iterable[str | Path], folder: str | Path, count: int = 3) -> None:
+    """Write `instance_labels.png`: labels of round 1 in three ways, and what comes out (beside Mei et al., Figure 5).
+
+    records: files of finished runs, those of table instance_adaptive; the smallest seed is shown, on `count` of the
+    target's training images, spread evenly.
+
+    Raises ValueError for records that don't make up the table, or were made by another version of the code.
+    """
+    _, by_row = tables.load("instance_adaptive", records)
+    results = {label: _fetch(by_row[label][0]) for label in ("warm-up", *_WAYS.values(), "+ ignored region")}
+    before, whole = results["warm-up"], results["+ ignored region"]
+    bench = data.benchmark(*(whole.record[key] for key in ("benchmark", "profile", "seed"))).oracle()
+    chosen = _spread(len(bench.target), count)
+    batch = data.collate([bench.target[index] for index in chosen])
+    columns = {
+        "warm-up": _predict(recipes.load_network(before), batch).argmax(dim=1),
+        **{f"{way} labels": indicators.pseudo_labels(results[label], 1, bench, chosen) for way, label in _WAYS.items()},
+        "IAST": _predict(recipes.load_network(whole), batch).argmax(dim=1),
+    }
+    fig = show.qualitative(batch.images, batch.labels, columns, bench.classes)
+    fig.suptitle(_subject(whole.record) + ", seed {seed}, labels of round 1".format(**whole.record), fontsize="small")
+    show.save(fig, Path(folder) / "instance_labels.png")
 
 
 def write_curriculum(records: Iterable[str | Path], folder: str | Path, count: int = 3) -> None:
@@ -231,9 +256,12 @@ def _agreed(pair: nn.Module, batch: data.Batch) -> Tensor:
 
 
 def _evenly(dataset: Dataset, count: int) -> data.Batch:
-    """Samples spread evenly over a dataset, not picked by hand."""
-    places = np.linspace(0, len(dataset) - 1, count).round().astype(int)
-    return data.collate([dataset[place] for place in places.tolist()])
+    return data.collate([dataset[place] for place in _spread(len(dataset), count)])
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Places spread evenly over a dataset, not picked by hand."""
+    return np.linspace(0, length - 1, count).round().astype(int).tolist()
 
 
 def _band(ax: Axes, x: Iterable[float], shares: list[list[float | None]], colour, label: str) -> None:
@@ -287,11 +315,14 @@ def _predict(net: nn.Module, batch: data.Batch) -> Tensor:
     return probs.cpu()
 
 
-# Pictures that show the records of the table of their name.
+# Pictures that show the records of a table, most of them that of their name.
 WRITERS = {
     "portions": write_portions,
     "curriculum": write_curriculum,
     "agreement": write_agreement,
     "instance_study": write_kept,
     "instance_adaptive": write_thresholds,
+    "instance_labels": write_instance_labels,
 }
+# The table whose records a picture shows, where it has another name.
+TABLE_OF = {"instance_labels": "instance_adaptive"}
