@@ -23,7 +23,7 @@ CHOSEN = [find(name).name for name in CHOSEN]
 # A notebook is executed with the tables it shows, so that the default stays a matter of minutes.
 SHOWN = {
     "03_class_balancing": ["class_balance"],
-    "04_spatial_priors": ["class_balance", "label_study"],
+    "04_spatial_priors": ["class_balance", "label_study", *(["label_study_camvid"] if ROOT else [])],
     "05_curriculum": ["curriculum"],
     "06_alignment": ["alignment"],
     "07_proxies": ["proxies", "gate_study"],
