@@ -48,9 +48,9 @@ class InstanceAdaptive(Optimisation):
         cross-entropy on the share; the paper does not say whether it stays.
     lr, optimiser, batch_size: ours; the paper takes Adam with 2.5e-5 and 6 images. On game-dashcam (seed 100), from an
         AdaptSegNet of 42.4, learning rates of 1.5e-4, 5e-5, 1.5e-5 and 5e-6 ended at a mean IoU of 38.7, 40.6, 42.6 and
-        43.0: the less is learned from the target's own labels alone, the better. Semi-supervised, from a baseline of 43.6
-        with labels for an eighth, rates of 1.5e-4, 5e-5 and 5e-6 ended at 42.8, 42.9 and 43.3. schedule: constant; "cosine" is that
-        of the released code. lr_factor: of each further round, about 0.82 there.
+        43.0: the less is learned from the target's own labels alone, the better. With labels for an eighth, from a
+        baseline of 43.6, rates of 1.5e-4, 5e-5 and 5e-6 ended at 42.8, 42.9 and 43.3.
+    schedule: constant; "cosine" is that of the released code. lr_factor: of each further round, about 0.82 there.
     test_scales: the last network is also tested on images of these scales, none mirrored: widths of 1024, 1280, 1536,
         1800 and 2048 for images of 2048.
     """
