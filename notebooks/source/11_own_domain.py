@@ -363,7 +363,7 @@ show.caption(fig, "The three checked images with the largest nuclei, and what ea
 
 # %% [markdown]
 # Twenty labelled images made that table possible. Use them to judge, never to train, and remember that they are twenty:
-# a rare class lives on a few hundred pixels there. If you *choose* by them (a recipe, a threshold, a round), they have
+# a rare class lives on few pixels there. If you *choose* by them (a recipe, a threshold, a round), they have
 # become training data of a kind, and you need twenty others to say how good the choice was.
 
 # %% [markdown]
@@ -703,8 +703,8 @@ show.table(["benchmark", "source", "target", "scored on", "target's size in `qui
 # twenty honest labels, say so.
 #
 # What did each step give here? You have both answers, in points of mIoU: for the smears in the line below their table,
-# for dusk in the picture that starts at source-only. Two domains, and hardly a reason to expect the same order in a third.
-# That is the point of the guide: an order of *trying*, not an order of merit.
+# for dusk in the picture that starts at source-only and, over several seeds, in the table. Two domains, and hardly a reason
+# to expect the same order in a third. That is the point of the guide: an order of *trying*, not an order of merit.
 
 # %% [markdown]
 # ## Where it breaks
