@@ -30,7 +30,7 @@ SHOWN = {
     "08_multi_level": ["multi_level", "window_study"],
     "09_instance_adaptive": ["instance_adaptive", "instance_study"],
     "10_five_papers": CHOSEN,  # it shows whatever there is
-    "11_own_domain": ["camvid", "label_study_camvid"] if ROOT else [],  # without real images it shows its own alone
+    "11_own_domain": ["camvid"] if ROOT else [],  # without real images it shows its own alone
 }
 NOTEBOOKS = [
     name
