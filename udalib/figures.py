@@ -156,7 +156,7 @@ def write_kept(records: Iterable[str | Path], folder: str | Path) -> None:
 _WAYS = {
     "constant": "+ constant ST",
     "class-balanced": "+ class-balanced ST",
-    "instance adaptive": "+ instance adaptive selector",
+    "instance": "+ instance adaptive selector",
 }
 # Classes whose thresholds are drawn, frequent and rare ones.
 _FOLLOWED = ("road", "sky", "car", "person", "traffic sign", "motorcycle")
@@ -210,11 +210,14 @@ def write_instance_labels(records: Iterable[str | Path], folder: str | Path, cou
     batch = data.collate([bench.target[index] for index in chosen])
     columns = {
         "warm-up": _predict(recipes.load_network(before), batch).argmax(dim=1),
-        **{f"{way} labels": indicators.pseudo_labels(results[label], 1, bench, chosen) for way, label in _WAYS.items()},
+        **{way: indicators.pseudo_labels(results[label], 1, bench, chosen) for way, label in _WAYS.items()},
         "IAST": _predict(recipes.load_network(whole), batch).argmax(dim=1),
     }
     fig = show.qualitative(batch.images, batch.labels, columns, bench.classes)
-    fig.suptitle(_subject(whole.record) + ", seed {seed}, labels of round 1".format(**whole.record), fontsize="small")
+    fig.suptitle(
+        _subject(whole.record) + ", seed {seed}, labels of round 1 in three ways".format(**whole.record),
+        fontsize="small",
+    )
     show.save(fig, Path(folder) / "instance_labels.png")
 
 
