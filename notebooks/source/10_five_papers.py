@@ -409,7 +409,7 @@ show.say(f"Of all {len(tables.TABLES)} declared tables, **{len(records)}** are c
 
 # %% [markdown]
 # Many rows appear in more than one table. A run counts once here, in the first table that has it. (Sweeps of one seed are
-# left out: nothing can be said about them.)
+# left out, since nothing can be said about them, and tests at several scales, which would lift any row.)
 
 # %%
 STANDS_IN = {"GTA5": ("game-city", "mIoU"), "SYNTHIA, 16 classes": ("synth-city", "mIoU")}
@@ -424,7 +424,7 @@ def own_rows(benchmark, column="mIoU"):
     for name, rows in figures_of.items():
         table = tables.find(name)
         if table.benchmarks == (benchmark,) and column in table.totals and table.seeds is None:
-            mious = {label: columns[column] for label, columns in rows.items()}
+            mious = {row.label: rows[row.label][column] for row in table.rows if not row.test}  # at one scale
             control = mious.get("control", mious.get(tables.TWO_DECODERS))
             others = {"source": mious.get("source-only"), "control": control}
             for label, miou in mious.items():
