@@ -57,6 +57,7 @@ def test_check_cells_have_stored_outputs(path):
 def test_cells_are_small_and_tags_known(path):
     code = [[line for line in cell.source.splitlines() if line.strip()] for cell in cells(path, "code")]
     assert max(map(len, code)) <= 40
+    assert sum(map(len, code)) <= 350
     assert sorted(map(len, code))[len(code) // 2] <= 8
     assert {tag for cell in cells(path, "code") for tag in cell.metadata.get("tags", [])} <= TAGS
 
