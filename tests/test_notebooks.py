@@ -68,6 +68,13 @@ def test_cells_were_executed_in_order(path):
 
 
 @each
+def test_no_cell_ends_in_a_bare_value(path):
+    """What a reader is to see is shown on purpose; a value that happens to be last is a dump."""
+    kinds = {output.output_type for cell in cells(path, "code") for output in cell.outputs}
+    assert "execute_result" not in kinds
+
+
+@each
 def test_links_resolve(path):
     for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text(path)):
         assert (path.parent / link).exists(), link
