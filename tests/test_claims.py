@@ -84,7 +84,7 @@ def test_families_are_compared_by_their_means_and_shares_by_their_gains():
     shares = {"baseline, 1/8": 30, "IAST, 1/8": 37, "baseline, 1/2": 40, "IAST, 1/2": 49}
     figures = {row: {"mIoU": np.array([value, value])} for row, value in (miou | shares).items()}
     by_name = {claim.name: claim for claim in claims.LEDGERS["instance_adaptive"].claims}
-    assert [c.measure(figures).tolist() for c in by_name["I9"].comparisons] == [[4, 4], [3.5, 3.5]]
+    assert [c.measure(figures).tolist() for c in by_name["I9"].comparisons] == [[4, 4], [3.5, 3.5], [7.5, 7.5]]
     assert by_name["I6"].comparisons[-1].measure(figures).tolist() == [2, 2]
 
 
@@ -110,6 +110,24 @@ def test_hard_classes_lose_more_than_easy_ones():
     assert claims._lost_by_hard_classes(figures, 8).tolist() == [7]
     row = {"coverage in round 1": np.array([20.3, 21.0])}
     assert claims._share_of_alpha({tables.instance_label(0.2, 0.0, 0): row}) == pytest.approx([0.2, -0.5])
+
+
+def test_votes_are_held_against_averages_at_the_same_share():
+    """Votes label 50 %; between averages with 40 and 60 %, of which 90 and 80 are right, 85 are; 75 is 10 less."""
+    averages = {0.2: (40, 90), 0.5: (60, 80), 0.8: (80, 70)}
+    figures = {
+        tables.window_label(50, "soft", portion): {"coverage": np.array([share]), "precision": np.array([precise])}
+        for portion, (share, precise) in averages.items()
+    }
+    figures[tables.window_label(50, "hard", 0.2)] = {"coverage": np.array([50]), "precision": np.array([75])}
+    assert claims._votes_at_equal_share(0.2, "precision").measure(figures).tolist() == [-10]
+
+
+def test_saturation_is_what_the_last_step_adds_less():
+    """From 70 to 76 to 77: 6 and then 1."""
+    counts = dict(zip((25, 50, 100), (70, 76, 77), strict=True))
+    figures = {tables.window_label(n, "soft", 0.5): {"precision": np.array([v])} for n, v in counts.items()}
+    assert claims._saturation_of_labels(0.5).measure(figures).tolist() == [5]
 
 
 def test_no_threshold_is_held_against_the_worst_of_the_others():
@@ -164,7 +182,7 @@ def test_every_comparison_finds_its_rows_and_columns(name):
             columns = table.totals + (CITYSCAPES.names if "mIoU" in table.totals else ())
             figures = {row.label: {column: np.arange(3.0) for column in columns} for row in table.rows}
             assert comparison.measure(figures).shape == (3,) and comparison.column in columns
-            assert {*comparison.rows} <= {row.label for row in table.rows}
+            assert {*comparison.rows} <= {row.label for row in (*table.rows, *table.paper)}
 
 
 def test_what_cannot_be_read_or_written_is_refused(tmp_path):

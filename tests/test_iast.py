@@ -111,6 +111,22 @@ def test_the_middle_of_a_round_can_label_the_next():
     assert (middle.record_path.parent / "round1.middle.pt").exists()
 
 
+def test_by_default_the_target_alone_is_read(monkeypatch):
+    drawn, draw = set(), data.training_batches
+
+    def watched(dataset, *arguments):
+        for batch in draw(dataset, *arguments):
+            drawn.update(batch.names)
+            yield batch
+
+    recipes.run("adaptseg", profile="smoke")  # the warm-up does read the source
+    monkeypatch.setattr(data, "training_batches", watched)
+    run(rounds=1, lr=3e-5)
+    bench = data.benchmark("game-city", "smoke", 0)
+    assert drawn and drawn <= {sample.name for sample in bench.target}
+    assert not drawn & {sample.name for sample in bench.source}
+
+
 def test_the_source_can_stay():
     without, along = train.load(run().weights()), train.load(run(source_weight=1.0).weights())
     assert not torch.equal(without["classifier.weight"], along["classifier.weight"])

@@ -47,6 +47,8 @@ def test_released_changes_what_was_printed():
     iast = recipes.settings("iast", "paper-released")
     rates = [round(iast.lr * iast.lr_factor**number, 6) for number in range(3)]
     assert rates == [3e-5, 2.4e-5, 2e-5] or rates == [3e-5, 2.5e-5, 2e-5]
+    steps = iast.epochs * 2975 / iast.batch_size  # an epoch counts the source: a round is twice 24,966 / 8
+    assert steps == pytest.approx(6240, rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "profile"), VERSIONS)
