@@ -441,32 +441,32 @@ show.say("From one pass to the most windows: " + ", ".join(f"**{gain:+z.1f}**" f
 #
 # The left panel is one seed. Here are several: differences between neighbouring numbers of windows, taken seed by seed,
 # and the verdicts of our [ledger of claims](../figures/claims/multi_level.md). M4 is what the paper says of networks
-# and we ask of labels: 25 windows are too few, 100 hardly better than 50, and votes worse than averages.
+# and we ask of labels: 25 windows are too few, 100 hardly better than 50, and votes worse than averages, which the ledger
+# looks up at the same share.
 
 # %%
 show.over_seeds("window_study", "coverage", "precision", "class_precision", "label_mIoU", kinds=["difference"])
 show.verdicts("multi_level", "M5", "M4")
 
 # %% [markdown]
-# On our streets the argument fails. Nearly every step to more windows lowers precision in the mean, though most single
-# steps are too small, or too different from seed to seed, to be decided. The losses are largest up to 25 windows and
-# fade after that, as means over more and more windows must. There is saturation, but from the wrong side.
+# On our streets, with windows of half the height, the argument fails. The more windows, the fewer of the labels are
+# right, in the mean of the seeds. The losses are largest up to 25 windows and fade after that, as means over more and
+# more windows must. There is saturation, but from the wrong side.
 #
-# The votes teach a lesson about measures. More of *all* their labels are right than with averages, and in the right
-# panel their curve starts above whatever the others have at that share. But look where it starts. Where a fifth is
-# asked for they label more than half of the pixels, because most pixels get all the votes and no threshold can choose
-# among them. Most of these are of the large and easy classes: road, vegetation, houses, sky. The precision within
-# classes and the mIoU of the labels count every class the same, and say what it costs.
+# The votes teach a lesson about shares. Where a fifth is asked for they label more than half of the pixels, because most
+# pixels get every vote that is cast on them, and no threshold can choose among those. Most of them are of the large and
+# easy classes: road, vegetation, houses, sky. At the same share as averages, votes are right more often where few are
+# asked for, and pay with the recall of the classes at every portion, in every seed.
 #
-# Why do windows not help? The paper's are about as large as the crops that its network was trained on. Ours learned
-# from crops of three quarters of each side, and has never had to judge a street by as little of it as half the height
-# shows. If that is the reason, labels from windows of 0.75 of the height should be more precise than from those of 0.5.
-# That is a table of its own:
+# Why do windows not help? The paper's are about as high as the crops that its network was trained on. Ours learned from
+# crops of three quarters of each side, and has never had to judge a street by as little of it as half the height shows.
+# If that is the reason, labels from windows of 0.75 of the height should be more precise than from those of 0.5, and
+# perhaps more precise than those of one prediction. That is a table of its own:
 
 # %%
 pairs = show.over_seeds("window_side_study", "precision", "label_mIoU", kinds=["difference"])
 won = sum(float(pair["precision"]) > 0 for pair in pairs)
-show.say(f"In the mean of the seeds larger windows make more precise labels in **{won} of {len(pairs)}** pairs.")
+show.say(f"Larger windows are more precise in **{won} of {len(pairs)}** differences, in the mean of the seeds.")
 
 # %% [markdown]
 # And who pays? A bus is larger than many a window. An object that fills its frame has lost its context; an object of five
@@ -732,9 +732,10 @@ show.say(f"Pixels in a window of SISC, round by round: {told}; by the formula {f
 
 # %% [markdown]
 # The portion is taken of the pixels that were asked. So SISC, with random windows alone, trains on fewer labels than CBST,
-# and on none where no window lay. What it gains or loses is the sum of two things: other labels, and fewer of them.
-# `lesson.run("sisc", include_full=True)` and `lesson.run("sisc", placement="grid")` keep the edges, each in its way; if you
-# have a few minutes, they separate the two.
+# and on none where no window lay. What it gains or loses is the sum of two things: other labels, and fewer of them. Two
+# rows of the table over seeds separate them. With the whole image as one more window, `include_full=True`, no pixel goes
+# unasked; with windows of 0.75, as high as the crops, the labels are other ones again. (`placement="grid"` keeps the edges
+# in a third way.)
 #
 # And the head? Its task was to know which classes there are. Ask it, on validation images.
 
@@ -783,7 +784,7 @@ show.caption(fig, "Validation images at equal steps, tested as whole images: win
 # ## Where it breaks
 #
 # **One doctor, many visits.** All windows are read by the same weights. A mistake that does not depend on the frame, a pale
-# facade that has the colour of sky, is confirmed fifty times.
+# facade that has the colour of sky, is confirmed by every window that sees it.
 #
 # **Less to see.** A window cuts context as well as bias. What is only recognisable by its surroundings, or larger than
 # the window, is seen worse. The paper reports that windows of half this side do not help.
@@ -921,7 +922,7 @@ course.check("4. the lost voice", lost_voice(), votes_are_deaf)
 #    whole image as one more, or cover it with a grid.
 # 3. **Averages keep an order, votes do not.** Unanimous votes are all 1.0, and a threshold can't choose among them.
 #    Whether averaging raises precision at equal share is a question for a label study, before any training. On our
-#    streets it does not.
+#    streets windows of half the height lower it, and windows as high as the training's crops do not.
 # 4. **Weak labels** call a class present if it is larger than a share of its usual size. An image head learns them by
 #    binary cross-entropy, and its gradient goes into the encoder, at a volume that $\lambda$ sets.
 # 5. **Three differences**, not one: SISC minus CBST for the windows, SISC-PWL minus SISC for the weak labels, and both
