@@ -1,4 +1,4 @@
-"""What averaging over windows costs, next to the forward passes it is made of. Run: python benchmarks/windows.py
+"""What averaging over windows costs, next to the predictions it is made of. Run: python benchmarks/windows.py
 
 Times are ratios of processor time measured in one run, which other programs hardly change; absolute ones depend on the
 machine. One thread computes: processor time also counts what idle threads spend waiting for the others, and that is no
@@ -57,7 +57,7 @@ def memory_of(count: int) -> float:
 def main() -> None:
     torch.set_num_threads(1)
     net, images = network_and_images(IMAGES)
-    # The same number of windows in the same batches, predicted and dropped: softmax and resizing are part of it.
+    # The same number of windows in the same batches, predicted and dropped; resizing and softmax are part of that.
     crops = torch.randint(0, 256, (BATCH_SIZE, 3, *WINDOW), dtype=torch.uint8)
     batches = [(crops, [])] * (IMAGES * COUNT // BATCH_SIZE)
     over_windows(net, images, BATCH_SIZE)  # warm up
@@ -65,7 +65,11 @@ def main() -> None:
     windows = timed(lambda: over_windows(net, images, COUNT))
     single = timed(lambda: [None for _ in predict.whole(net, [(images, [])])])
     print(f"{IMAGES} images of {SIZE[0]}x{SIZE[1]}, {COUNT} windows of {WINDOW[0]}x{WINDOW[1]}, {CLASSES} classes")
-    print(f"windows / forward passes of their pixels: {windows / forward:.2f}")
+    with torch.inference_mode():
+        net.eval()
+        bare = timed(lambda: [net(crops) for crops, _ in batches])
+    print(f"windows / predictions of their pixels:    {windows / forward:.2f}")
+    print(f"windows / the network alone on them:      {windows / bare:.2f}")
     print(f"windows / one pass of the whole images:   {windows / single:.2f}")
     for count in COUNTS:
         print(f"peak memory with {count:3} windows: {peak_memory(count):.0f} MB")

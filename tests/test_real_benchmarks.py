@@ -338,6 +338,9 @@ def test_without_labels_of_the_target_the_source_is_scored(root, tmp_path):
     result = recipes.run("source", str(path), "smoke", report=silent, steps=1)
     assert len(result.iou) == 15 and result.rounds[0]["miou13"] is None
     assert result.record_path.parent.name.startswith("source-blind-smoke")
+    with pytest.raises(ValueError, match="both have an image called '01', and weak labels are kept by name; rename"):
+        recipes.run("mlsl", str(path), "smoke", report=silent, rounds=1)
+    assert recipes.run("mlsl", str(path), "smoke", report=silent, rounds=1, presence="crop").rounds
 
 
 @pytest.mark.parametrize(

@@ -291,10 +291,12 @@ LEDGERS = {
                 why="Two things. At quick an image has 25 windows, and a fifth of its pixels, most of them at its "
                 "borders, lie in none and get no label. And on these streets labels from windows are worse than those "
                 "of one prediction (M5), whatever they cover. If so, SISC is better where the whole image is one more "
-                "window, and still not above CBST; and the labels themselves, whole image included, have a lower mIoU.",
+                "window, and still not above CBST; better again with windows as high as the crops of the training; and "
+                "the labels themselves, whole image included, have a lower mIoU.",
                 evidence=(
                     _difference("multi_level", tables.WHOLE_SISC, "SISC"),
                     _difference("multi_level", tables.WHOLE_SISC, "CBST", "-"),
+                    _difference("multi_level", tables.LARGE_SISC, tables.WHOLE_SISC),
                     *(
                         _difference(
                             "window_study",
@@ -441,12 +443,20 @@ LEDGERS = {
                     )
                 ),
                 why="Our network learns from crops of three quarters of each side, and has never judged a street by as "
-                "little of it as a window of half the height shows. Or, more simply, little of a street tells any "
-                "network less than all of it; our runs can't tell the two apart. The more windows, the less the "
-                "prediction of the whole image weighs among them. If either is so, labels from windows as high as the "
-                "crops are more precise, and what small ones lose is the recall of the classes.",
+                "little of it as a window of half the height shows. The more windows, the less the prediction of the "
+                "whole image weighs among them. If so, labels from windows as high as the crops are more precise than "
+                "those from small ones, and, unless little of a street is always worse than all of it, than those from "
+                "one prediction, too; and what small windows lose is the recall of the classes.",
                 evidence=(
                     *_larger_windows(),
+                    *(
+                        _difference(
+                            "window_side_study",
+                            *(tables.side_label(tables.WINDOW_SIDES[1], count, portion) for count in (50, 0)),
+                            column="precision",
+                        )
+                        for portion in tables.WINDOW_PORTIONS[1:]
+                    ),
                     *(
                         _difference(
                             "window_study",

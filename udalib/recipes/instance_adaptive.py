@@ -29,9 +29,10 @@ UNLABELLED = 254  # in training labels: a pixel of the image whose label is not 
 class InstanceAdaptive(Optimisation):
     """Values are the paper's, or as said.
 
-    warmup: the recipe before: any that is not self-training in the paper, its own by default.
-    rounds, epochs: of labelling and training; the paper has 3 and 4, the released code takes about 8 passes over the
-        target in each.
+    warmup: the recipe before: any that is not self-training in the paper. Its own is AdaptSegNet with a game of least
+        squares, which ours has not.
+    rounds, epochs: of labelling and training; the paper has 3 and 4, the released code takes about 17 passes over the
+        target in each, two over the source.
     selector: of pseudo-labels: "instance", or its rivals in the paper, "class_balanced" (`select.ClassBalanced` of
         `portion`) and "constant" (one threshold for all that keeps `portion`; the paper's kept 38.6 %).
     alpha, beta, gamma, variant: of `select.InstanceAdaptive`. alpha_step: added in each further round; the released

@@ -93,9 +93,15 @@ def mlsl(x: Experiment, s: WeakLabels) -> None:
         )
     }
 
+    names = [x.bench.target[index].name for index in range(len(x.bench.target))]
+    if s.presence == "image" and (both := present.keys() & set(names)):
+        raise ValueError(
+            f"Source and target both have an image called {min(both)!r}, and weak labels are kept by name; rename the "
+            "files of one domain."
+        )
+
     def loss_of(pseudo_labels: Tensor) -> Loss:
         rows = select.weak_labels(pseudo_labels, mean_size, s.eta, s.strict)
-        names = (x.bench.target[index].name for index in range(len(rows)))
         known = {**present, **dict(zip(names, rows, strict=True))}
         of_pixels = _hard(s, pixel_loss)
 
