@@ -130,6 +130,12 @@ def test_saturation_is_what_the_last_step_adds_less():
     assert claims._saturation_of_labels(0.5).measure(figures).tolist() == [5]
 
 
+def test_a_loud_head_moves_the_network_further_to_either_side():
+    """From 36, by 2 down and by 1 up: 1 further."""
+    miou = {"CBST": 36, tables.LOUD_PWL: 34, tables.WHOLE_PWL: 37}
+    assert claims._moved_further({row: {"mIoU": np.array([value])} for row, value in miou.items()}).tolist() == [1]
+
+
 def test_no_threshold_is_held_against_the_worst_of_the_others():
     miou = {
         tables.weak_label(0.025, eta): {"mIoU": np.array([value])}
