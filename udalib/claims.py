@@ -976,6 +976,12 @@ LEDGERS = {
                     for column in ("mIoU", "mIoU*")
                     for one, other in (("ST", "source-only"), ("CBST", "ST"))
                 ),
+                why="As in B1: labels of CBST are less precise than those of one threshold.",
+                evidence=tuple(
+                    comparison
+                    for column in ("precision", "class precision")
+                    for comparison in _study("synth-city", column, "-", ("CBST", ""), ("ST", ""))
+                ),
             ),
             Claim(
                 "B3",
