@@ -11,6 +11,7 @@ import pytest
 HOME = tempfile.mkdtemp(prefix="udalib-tests-")
 os.environ["UDALIB_HOME"] = HOME
 os.environ["UDALIB_PROFILE"] = "smoke"
+os.environ["UDALIB_PRECISION"] = "float32"  # what tests compute by hand is equal to the last digits on any machine
 os.environ["MPLBACKEND"] = "agg"
 os.environ.pop("UDALIB_DATA_ROOT", None)  # tests need no dataset
 # How long an example takes says more about the machine than about the code.

@@ -147,6 +147,12 @@ def test_the_doctor_sees_an_unwritable_home(monkeypatch, tmp_path):
     assert status == "FAIL" and "UDALIB_HOME" in text
 
 
+def test_the_doctor_sees_an_unknown_number_type(monkeypatch):
+    monkeypatch.setenv("UDALIB_PRECISION", "half")
+    ((status, text),) = doctor.device()
+    assert status == "FAIL" and "float32 or bfloat16" in text
+
+
 def test_versions_compare_as_numbers():
     assert doctor._numbers("2.11.0+cpu") == (2, 11, 0)
     assert doctor._numbers("2.9") < doctor._numbers("2.11.0rc1")

@@ -18,7 +18,8 @@ def silent(text):
 @pytest.fixture
 def own_runs(tmp_path, monkeypatch):
     """A home of its own that shares the rendered images with the session's home."""
-    (tmp_path / "streets").symlink_to(runs.home() / "streets")
+    (rendered := runs.home() / "streets").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "streets").symlink_to(rendered)
     monkeypatch.setenv("UDALIB_HOME", str(tmp_path))
     return tmp_path
 
@@ -149,6 +150,27 @@ def test_a_run_in_another_home_gives_the_same_figures(own_runs, monkeypatch):
     assert here.record_path != there.record_path
     for mine, theirs in zip(here.rounds, there.rounds, strict=True):
         assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_bfloat16_rounds_otherwise_and_is_in_the_record(own_runs, monkeypatch):
+    monkeypatch.setenv("UDALIB_PRECISION", "bfloat16")
+    rounded = recipes.run("source", profile="smoke", seed=0, report=silent)
+    batches = data.ordered_batches(data.benchmark("game-city", "smoke", 0).val)
+    predicted = list(predict.whole(recipes.load_network(rounded), batches))
+    monkeypatch.undo()
+    exact = recipes.run("source", profile="smoke", seed=0, report=silent)
+    assert rounded.record["device"].endswith(", bfloat16") and exact.record["device"].endswith(", float32")
+    losses, others = (dict(result.rounds[-1]["curve"]) for result in (rounded, exact))
+    assert losses != others and losses == pytest.approx(others, rel=0.1)
+    assert all(weight.dtype != torch.bfloat16 for weight in train.load(rounded.weights()).values())
+    assert all(probs.dtype == torch.float32 for probs, _ in predicted)
+
+
+def test_another_number_type_is_refused_before_any_work(own_runs, monkeypatch):
+    monkeypatch.setenv("UDALIB_PRECISION", "half")
+    with pytest.raises(ValueError, match="UDALIB_PRECISION is 'half'; choose float32 or bfloat16, or leave it out"):
+        recipes.run("source", profile="smoke")
+    assert not (own_runs / "runs").exists()
 
 
 @pytest.mark.timeout(900)  # four processes, on what may be a busy machine

@@ -165,6 +165,22 @@ def test_an_exploding_loss_stops_with_a_sentence():
         fit(lr=1e30)
 
 
+def test_weights_that_overflow_are_never_the_last_good_step(tmp_path):
+    state, batches = tmp_path / "state.pt", lambda start: iter([torch.full((1, 1), 2.0)] * 3)
+    plan = train.Plan(3, 3e38, "constant", "sgd", momentum=0.0)
+    with pytest.raises(FloatingPointError, match="weights are no longer finite near step 1 of 3; lower the learning"):
+        train.fit(
+            nn.Linear(1, 1),
+            batches,
+            lambda net, x, step: net(x).sum(),
+            plan,
+            train.make_fabric(torch.device("cpu")),
+            state,
+            save_every=1,
+        )
+    assert not state.exists()
+
+
 def test_checkpoints_are_whole_or_refused(tmp_path, monkeypatch):
     path = tmp_path / "net.pt"
     train.save({"weight": torch.arange(3)}, path)

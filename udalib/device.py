@@ -1,6 +1,10 @@
 """Where computation happens, and in which number type."""
 
+import os
+
 import torch
+
+NUMBER_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick(name: str | None = None) -> torch.device:
@@ -19,11 +23,17 @@ def pick(name: str | None = None) -> torch.device:
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device has fast instructions for it, else float32.
+    """The number type that $UDALIB_PRECISION names, else bfloat16 where the device has fast instructions for it.
 
     A CPU without AMX or AVX512-BF16 emulates bfloat16: measured on such a CPU, a training step of the mini
-    network took twelve times as long as in float32.
+    network took twelve times as long as in float32, which is chosen there.
+
+    Raises ValueError for another name than "float32" or "bfloat16".
     """
+    if name := os.environ.get("UDALIB_PRECISION"):
+        if name not in NUMBER_TYPES:
+            raise ValueError(f"$UDALIB_PRECISION is {name!r}; choose {' or '.join(NUMBER_TYPES)}, or leave it out.")
+        return NUMBER_TYPES[name]
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     if device.type == "cpu":
@@ -40,7 +50,8 @@ def autocast(device: torch.device) -> torch.autocast:
 
 
 def describe(device: torch.device) -> str:
-    """The device in words, for records: a GPU's name, or the number of CPU threads."""
+    """The device in words, for records: a GPU's name or the number of CPU threads, and the number type."""
+    name = f"{device.type.upper()}, {torch.get_num_threads()} threads"
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type.upper()}, {torch.get_num_threads()} threads"
+        name = torch.cuda.get_device_name(device)
+    return f"{name}, {str(precision(device)).removeprefix('torch.')}"

@@ -167,9 +167,10 @@ def run(
     """Run a recipe on a benchmark, or fetch the record of having done so with the same settings and code.
 
     A run that was interrupted continues. The recipe it starts from, if any, is run first. benchmark: see
-    `data.find_pair`. root: folder of the data; device: "cpu", "cuda", ...; neither changes what is computed. report:
-    called with lines of progress; default `print`. fold: of a benchmark in folds, run this one alone; without it, all
-    of them are run, and the confusion matrices of their validation sets added. overrides: settings of the recipe.
+    `data.find_pair`. root: folder of the data; device: "cpu", "cuda", ...; neither changes what is computed, but for
+    rounding in the device's number type, see `device.precision`. report: called with lines of progress; default
+    `print`. fold: of a benchmark in folds, run this one alone; without it, all of them are run, and the confusion
+    matrices of their validation sets added. overrides: settings of the recipe.
 
     Under the papers' profiles several processes may call it at once, see `processes`.
 
@@ -177,6 +178,7 @@ def run(
     profiles on an embedded benchmark, and for several processes under another profile.
     """
     chosen, target_device = settings(name, profile, **overrides), pick(device)
+    device_in_words = describe(target_device)
     pair = data.find_pair(benchmark)
     real, of_paper = isinstance(pair, data.RealPair), profile in paper.PROFILES
     if of_paper and not real:
@@ -225,7 +227,7 @@ def run(
             find(name).steps(experiment, chosen)
             record.write(
                 "finished",
-                device=describe(target_device) + (f", {n} processes" if (n := processes.count()) > 1 else ""),
+                device=device_in_words + (f", {n} processes" if (n := processes.count()) > 1 else ""),
                 stands_for=pair.stands_for,
                 classes=list(bench.classes.names),
                 scored_classes=list((bench.merge.target if bench.merge else bench.classes).names),

@@ -75,7 +75,7 @@ def fit(
         weights it would have had without the interruption, bit for bit on the same machine: the file holds
         weights, optimiser, step and random state, and batches depend on the step. It is removed at the end.
 
-    Raises FloatingPointError where the loss is no longer finite; the state file holds the last good step.
+    Raises FloatingPointError where the loss or a weight is no longer finite; the state file holds the last good step.
     """
     plans = plan if isinstance(plan, Mapping) else {"": plan}
     optimisers = [OPTIMISERS[p.optimiser](net.get_submodule(part).parameters(), p) for part, p in plans.items()]
@@ -99,10 +99,12 @@ def fit(
         if done % log_every == 0 or done == steps:
             since = done - (curve[-1][0] if curve else 0)
             mean = total.item() / since
-            if not math.isfinite(mean):
+            # The loss is of the weights before the step; those after it are what would be saved.
+            if not (math.isfinite(mean) and all(weight.isfinite().all() for weight in net.parameters())):
                 rates = ", ".join(f"{p.lr:g}" for p in plans.values())
+                what = f"loss is {mean}" if not math.isfinite(mean) else "weights are no longer finite"
                 raise FloatingPointError(
-                    f"The training loss is {mean} near step {done} of {steps}; lower the learning rate "
+                    f"The training {what} near step {done} of {steps}; lower the learning rate "
                     f"(it is {rates}) and run again."
                 )
             curve.append((done, mean))
