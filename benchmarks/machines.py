@@ -1,4 +1,4 @@
-"""How far apart the same runs end on two machines, and which verdicts on the papers' claims that changes.
+"""How far apart the same runs end on two machines or in two number types, and which verdicts that changes.
 
 Run: python benchmarks/machines.py ONE OTHER. Each is a folder like figures/, with tables/ and claims/ in it: that of
 another checkout, say, after `make tables` and `make claims`. Runs are the same where recipe, benchmark, profile, seed,

@@ -1713,7 +1713,7 @@ def provenance(records: list[Record]) -> str:
     facts = {
         "profile": records[0]["profile"],
         "seeds": _listed(sorted({record["seed"] for record in records})),
-        "device": _listed(dict.fromkeys(record["device"] for record in records)),
+        "device": "; ".join(dict.fromkeys(record["device"] for record in records)),
         "date": " to ".join(dict.fromkeys((dates[0], dates[-1]))),
         "versions": _listed(versions),
         "code": _listed(code),
