@@ -144,18 +144,28 @@ def test_no_threshold_is_held_against_the_worst_of_the_others():
     assert claims._without_a_threshold(miou).tolist() == [-2]
 
 
+def test_what_rounds_add_by_default_is_of_the_default_portion():
+    figures = {
+        tables.portion_label("CBST", *setting): {"mIoU": np.array([40 + number]), "round 1": np.array([38])}
+        for number, setting in enumerate(tables.PORTIONS)
+    }
+    assert claims._growth_by_default(figures, "CBST").tolist() == [3]
+
+
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):
     """Last rounds of CBST-SP: 40, 41, 42, 41, a spread of 2; of ST-SP: 30, 33, 36, 35, a spread of 6.
 
     Round 1 is at 38 and at 33: CBST-SP gains 41 - 38 = 3 on average, ST-SP 33.5 - 33 = 0.5.
     """
     last = {
+        "cbst": {tables.DEFAULT_PORTION: 39},
+        "st": {tables.DEFAULT_PORTION: 35},
         "cbst-sp": dict(zip(tables.PORTIONS, (40, 41, 42, 41), strict=True)),
         "st-sp": dict(zip(tables.PORTIONS, (30, 33, 36, 35), strict=True)),
     }
     records = runs_of("portions", lambda row, seed: last[row.recipe][row.settings["portion"], row.settings["step"]])
     for record in records:
-        first = {**record["rounds"][0], "round": 1, "miou": 0.38 if record["recipe"] == "cbst-sp" else 0.33}
+        first = {**record["rounds"][0], "round": 1, "miou": 0.38 if record["recipe"].startswith("cbst") else 0.33}
         record["rounds"] = [first, first, *record["rounds"]]
     lines = [line for (claim, *_), line in ledger(tmp_path, ("portions", records)).items() if claim == "B5"]
     assert [line["mean"] for line in lines] == ["-4.00", "+3.00", "+2.50"]
