@@ -1014,6 +1014,12 @@ LEDGERS = {
                         ("CBST-SP", "ST-SP"),
                     )
                 ),
+                why="As in B1 and B7: of the labels that the source-only network gives, those of one threshold are the "
+                "most precise, and those with a prior are less precise than those without.",
+                evidence=tuple(
+                    _difference("class_balance_dashcam", one, other, "-", "precision in round 1")
+                    for one, other in (("CBST", "ST"), ("ST-SP", "ST"), ("CBST-SP", "CBST"))
+                ),
             ),
             Claim(
                 "B5",
