@@ -115,6 +115,14 @@ def test_folds_are_run_and_pooled():
         recipes.load_network(result)
 
 
+def test_label_quality_of_folds_is_the_mean_of_those_that_have_it():
+    parts = [
+        {"precision": 0.5, "class_precision": [1.0, 0.5, None]},
+        {"precision": 1.0, "class_precision": [0.5, None, None]},
+    ]
+    assert recipes._means(parts) == {"precision": 0.75, "class_precision": [0.75, 0.5, None]}
+
+
 def test_benchmarks_with_one_source_share_its_training():
     first, other = (recipes.run("source", name, "smoke", report=silent) for name in ("game-city", "game-city-hard"))
     assert other.record["start"] == first.record_path.parent.name

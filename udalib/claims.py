@@ -999,6 +999,11 @@ LEDGERS = {
                     for town in tables.TOWNS
                     for one, other in (("ST", "source-only"), ("CBST", "ST"))
                 ),
+                why="As in B1: the first labels of CBST are less precise than those of one threshold.",
+                evidence=tuple(
+                    _difference("cross_city", f"CBST, {town}", f"ST, {town}", "-", "precision in round 1")
+                    for town in tables.TOWNS
+                ),
             ),
             Claim(
                 "B4",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -257,7 +258,8 @@ def _tested(chosen: Optimisation) -> str:
 def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Merge | None) -> runs.Result:
     """One result from those of all folds: scores of the added confusion matrices, and the mean over folds beside.
 
-    A fold of ten images often lacks a class; pooling counts every pixel once (the paper does not say which).
+    A fold of ten images often lacks a class; pooling counts every pixel once (the paper does not say which). Target
+    images are in nine folds of ten, so the quality of pseudo-labels is the mean over the folds.
     """
     first = folds[0].record
     with processes.open_run({**identity, "folds": [_name(fold) for fold in folds]}) as record:
@@ -271,10 +273,18 @@ def _pooled(identity: dict[str, Any], folds: list[runs.Result], merge: labels.Me
                     "miou_of_folds": each,
                     "seconds": sum(part["seconds"] for part in rounds),
                 }
+                if "labels" in rounds[0]:
+                    scores["labels"] = _means([part["labels"] for part in rounds])
                 record.add_round({"round": rounds[0]["round"], **scores})
             kept = ("device", "stands_for", "classes", "scored_classes", "protocol")
             record.write("finished", **{key: first[key] for key in kept if key in first})
     return runs.Result(runs.read_record(record.record_path), record.record_path)
+
+
+def _means(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Entry by entry the mean of the `parts` that have a number there; None where none has."""
+    stacked = {key: np.array([part[key] for part in parts], float) for key in parts[0]}
+    return {key: np.ma.masked_invalid(values).mean(axis=0).tolist() for key, values in stacked.items()}
 
 
 def _name(result: runs.Result) -> str:
