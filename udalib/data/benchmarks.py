@@ -1,7 +1,7 @@
 """Benchmarks: a labelled source, an unlabelled target and a labelled validation set of the target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +55,17 @@ def _city() -> streets.Domain:
     return streets.domain("city", appearance=0.5)
 
 
+def _plain_city() -> streets.Domain:
+    """The same scenes, in which no surface passes for another class."""
+    city = _city()
+    return replace(city, frequency=replace(city.frequency, lookalikes={}))
+
+
 PAIRS = {
     "game-city": lambda: Pair(streets.domain("game"), _city(), "GTA5 to Cityscapes"),
+    "game-city-plain": lambda: Pair(
+        streets.domain("game"), _plain_city(), "GTA5 to Cityscapes, without surfaces that pass for another class"
+    ),
     "game-city-hard": lambda: Pair(
         streets.domain("game"),
         streets.domain("city", appearance=0.75),

@@ -41,6 +41,7 @@ class Rounds(Optimisation):
         images of a round are among those of the next.
     image_share: the share of the target images trained on, those with the best `select.image_scores`; the
         released list has 505 of 2,975 (0.17). image_list: a text file of their names instead, one per line.
+        Thresholds are of all images; the released code predicts only those of its list.
     target_class_weight: as `class_weight`, for the pseudo-labels; 0 is the paper's plain loss.
     statistics: of batch normalisation. "target": training uses those of each batch, and the running ones follow the
         target alone. "frozen": training uses the running ones, and they stay: those of ImageNet in the released
@@ -67,7 +68,7 @@ class Rounds(Optimisation):
     def __post_init__(self):
         if self.statistics not in STATISTICS:
             raise ValueError(f"There are no statistics {self.statistics!r}; choose one of: {', '.join(STATISTICS)}.")
-        for name in ("source_share", "image_share"):
+        for name in ("source_share", "max_source_share", "image_share"):
             select.check_portion(getattr(self, name), name)
 
 
@@ -76,9 +77,10 @@ class SelfTraining(Rounds):
     """Self-training with the self-paced policy (Sec. 5).
 
     Round r labels the share min(portion + (r - 1) * step, max_portion) of the target's pixels.
-    mining: whether crops go first to classes that are predicted on less than 0.1 % of the pixels: "none", "paper"
-        (target crops) or "official" (four of five crops of both domains, else to the three rarest classes). The
-        paper mines; we don't unless asked, so that the rows of a table differ in the selection alone.
+    mining: whether crops go first to classes that are predicted on less than 0.1 % of the pixels, where the
+        pseudo-labels have them: "none", "paper" (target crops) or "official" (four of five crops of both domains, else
+        to the three rarest classes). The paper mines; we don't unless asked, so that the rows of a table differ in the
+        selection alone.
     """
 
     portion: float = 0.20
@@ -90,6 +92,10 @@ class SelfTraining(Rounds):
         super().__post_init__()
         if self.mining not in MINING:
             raise ValueError(f"There is no mining {self.mining!r}; choose one of: {', '.join(MINING)}.")
+        for name in ("portion", "max_portion"):
+            select.check_portion(getattr(self, name), name)
+        if self.step < 0:
+            raise ValueError(f"step is {self.step}; choose a growth per round of at least 0")
 
     def portion_of(self, number: int) -> float:
         # Computed from the round: adding 0.05 again and again overshoots the maximum in floating point.

@@ -21,7 +21,8 @@ class ClassBalanced:
     responses (0.90, 0.09) under thresholds (0.99, 0.08) give the second class.
 
     variant: "paper" ranks all pixels, takes rank round(portion * n) and keeps quotients above 1 (and equal to 1
-        where the threshold is the largest value of its class: saturated confidences). "official" is the released
+        where the threshold is the largest value of its class: saturated confidences, and those of rank 1, of which
+        a strict comparison would leave nothing). "official" is the released
         code: every fourth pixel of an image and class counts, the list of every class has one 0.0 more, the rank
         is floor(portion * n), quotients of at least 1 are kept. A class without a rank gets the threshold 1.0,
         and so does one whose official threshold would be 0.
