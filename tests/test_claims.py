@@ -149,7 +149,7 @@ def test_what_rounds_add_by_default_is_of_the_default_portion():
         tables.portion_label("CBST", *setting): {"mIoU": np.array([40 + number]), "round 1": np.array([38])}
         for number, setting in enumerate(tables.PORTIONS)
     }
-    assert claims._growth_by_default(figures, "CBST").tolist() == [3]
+    assert claims._growth_by_default(figures, "CBST", "round 1", "mIoU").tolist() == [3]
 
 
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):

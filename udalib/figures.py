@@ -68,6 +68,8 @@ def write_qualitative(
 def write_portions(records: Iterable[str | Path], folder: str | Path) -> None:
     """Write `portions.png`: mIoU over the rounds of ST-SP and CBST-SP, for each portion and step of their policy.
 
+    A miniature of Zou et al., ECCV 2018, Figure 5.
+
     records: files of finished runs, those of table portions. Lines are means over the seeds, bands the sample
     standard deviation.
 
@@ -85,7 +87,7 @@ def write_portions(records: Iterable[str | Path], folder: str | Path) -> None:
         ax.set(title=method, xlabel="round", xticks=numbers)
         ax.grid()
     fig.axes[0].set_ylabel("mIoU [%]")
-    fig.axes[0].legend(title="portion of labels")
+    fig.axes[1].legend(title="portion of labels", loc="lower left")
     fig.suptitle(f"{_subject(row[0])}, {_seeds(row)}", fontsize="small")
     show.save(fig, Path(folder) / "portions.png")
 
