@@ -450,7 +450,6 @@ def quality(entry):
     return np.array([entry["precision"], entry["recall"], *means])
 
 
-# %%
 measures = ["precision", "recall", "class precision", "class recall"]
 rows = []
 for name, entry in named.items():
@@ -558,12 +557,12 @@ show.table(["CBST-SP minus CBST, B7", "differences", "up in every seed", "down i
 # So a prior is neither good nor bad. It is a bet that two cameras agree, placed on labels that leave something to correct.
 #
 # **It helps** where both are true: the classes of the target are where those of the source were, and the network makes
-# mistakes that are out of place, such as a road in the sky. Look at the spread of the precision as well, without the
-# prior and with it. A network that is lost in the dusk has more to gain than one that is not, so a prior that works
-# should bring the seeds closer together.
+# mistakes that are out of place, such as a road in the sky. A network that is lost in the dusk has more to gain than one
+# that is not, and seeds come closer together. (That alone proves nothing: so they do where a prior hurts all of them.)
 #
 # **It cuts both ways** where the cameras disagree. Right answers at the new place are overruled in favour of the old one, and
-# classes with a compact place pay first; wide ones, which still overlap with themselves, may even gain.
+# classes with a compact place pay first; wide ones, which still overlap with themselves, may even gain. On `synth-city`
+# precision over all pixels rises, while the recall of the classes falls.
 #
 # **It can only hurt** where nothing is out of place. If the network is right wherever it is sure, or errs *in place*, with
 # a van taken for a building where buildings stand, then there is nothing to correct, and the right answers still pay.
@@ -624,7 +623,6 @@ base = miou["source-only"]
 rows = [[name, f"{miou[name]:.1f}", f"{miou[name] - base:+z.1f}", f"{accuracy[name]:.1f}"] for name in scores]
 show.table([f"{benchmark}, seed {seed}", "mIoU", "against source-only", "pixel accuracy"], rows)
 
-# %%
 for after, before in (("ST-SP", "ST"), ("CBST-SP", "CBST")):
     change, pixels = (scored[after] - scored[before] for scored in (miou, accuracy))
     show.say(f"{after} minus {before}: **{change:+z.1f}** mIoU, {pixels:+z.1f} pixel accuracy.")
@@ -637,7 +635,8 @@ show.say(f"And the labels, from CBST to CBST-SP at 20 %: {gains[0]:+z.1f} precis
 # Here are the same rows over several seeds, and what the ledger says to the paper's claims: B1, that every step from
 # source-only to CBST-SP gains, and testing at several scales as well; B4, that on dashcam images balance and prior each help
 # on their own, and more together; B5, that CBST-SP depends less than ST-SP on the portions and gains more from further
-# rounds. Where a difference is no larger than its spread, treat the two rows as equal.
+# rounds (the first half holds; of the second only that it loses less, see the
+# [picture](../figures/portions.png)). Where a difference is no larger than its spread, treat the two rows as equal.
 
 # %%
 show.over_seeds("class_balance", "mIoU", "pixel_accuracy")
@@ -646,7 +645,9 @@ show.verdicts("class_balance", "B1", "B4", "B5")
 # %% [markdown]
 # Where a claim fails, the [ledger](../figures/claims/class_balance.md) asks why, and puts the reason to the same test. For
 # the prior you have seen that test, it is the rows of the oracle among the labels: if the places are at fault and not the
-# idea, a prior of the target's own places must help. Go back and look in which columns it does.
+# idea, a prior of the target's own places must help. With a threshold per class it does, over all pixels. With one threshold
+# for all it makes matters worse: its maps sum to 1 for each class, so a class with few places gets high ones, and its
+# pixels outrank those of all others. So the places explain CBST-SP, and not ST-SP.
 #
 # ### Class by class
 
@@ -655,7 +656,6 @@ iou = {name: 100 * np.array(entry["iou"], float) for name, entry in scores.items
 rows = [[name, *(f"{iou[row][c]:.1f}" for row in scores)] for c, name in enumerate(classes.names)]
 show.table([f"IoU, {benchmark}", *scores], rows)
 
-# %%
 order = counts.sum(dim=(1, 2)).argsort(descending=True).tolist()
 series = {"ST-SP minus ST": iou["ST-SP"] - iou["ST"], "CBST-SP minus CBST": iou["CBST-SP"] - iou["CBST"]}
 fig = show.class_differences(series, order, f"What the prior does, {benchmark}", classes)
@@ -666,14 +666,14 @@ show.caption(fig, "The prior's effect on each class after the last round, with o
 #
 # The prior is the same in every round, but what it is multiplied by grows surer. A probability of 0.9999 against 0.0001
 # takes a ratio of ten thousand to overturn, and a blurred map offers that only near its vetoes. As the
-# network becomes confident, whether rightly or not, the witness is heard less.
+# network becomes confident, whether rightly or not, the witness is heard less. But what it said in round 1 has been learned
+# by then: look what becomes of the precision of labels that were made with a prior.
 
 # %%
 start = {"round": 0, "miou": results["source-only"].miou}
 fig = show.rounds({name: [start, *results[name].rounds] for name in ("ST", "CBST", "ST-SP", "CBST-SP")})
 show.caption(fig, "mIoU after each round (0: source-only); coverage and precision of the labels it was trained on.")
 
-# %%
 picks = data.collate([bench.val[i] for i in range(1, len(bench.val), len(bench.val) // 4)][:4])
 trained = {name: recipes.load_network(results[name], device=lesson.device) for name in ("CBST", "CBST-SP")}
 nets = {"source-only": net, **trained}
