@@ -45,7 +45,8 @@ class Row:
     def scores(self, record: Record) -> dict[str, Any]:
         """What the row shows of a record: its last round, or the part of it that `test` or `study` names.
 
-        And of the record as a whole: its classes, the mIoU of its rounds, and the labels of the first, if it has any.
+        And of the record as a whole: its classes, the mIoU of its rounds, and the labels of the first and of the last,
+        if it has any.
         """
         shown = record["rounds"][-1]
         if self.test:
@@ -650,12 +651,11 @@ TABLES = {
             name="class_balance_causes",
             title="What class balancing is up against",
             rows=(
-                *_rows("source adabn control st cbst oracle"),
+                *_rows("source adabn control"),
+                *(Row(LABELS[recipe], recipe, settings={"class_weight": 0.5}) for recipe in ("st", "cbst")),
+                *_rows("oracle"),
                 *_rows("source adabn control st cbst oracle", "game-city-plain", ", no lookalikes"),
-                *(
-                    Row(f"{LABELS[recipe]}, unweighted", recipe, settings={"class_weight": 0.0})
-                    for recipe in ("st", "cbst")
-                ),
+                *(Row(f"{LABELS[name]}, unweighted", name, settings={"class_weight": 0.0}) for name in ("st", "cbst")),
             ),
             differences=tuple(
                 (one + where, other + where)
