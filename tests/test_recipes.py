@@ -55,16 +55,22 @@ def test_the_self_paced_portion_never_overshoots():
     assert portions[0] == 0.2 and max(portions) == 0.5 and portions == sorted(portions)
 
 
-def test_class_balance_labels_with_the_start_networks_thresholds():
-    first = recipes.run("cbst", profile="smoke", seed=0, report=silent).rounds[0]
+@pytest.mark.parametrize("name", ["st", "cbst", "st-sp", "cbst-sp"])
+def test_labels_are_those_of_the_start_networks_thresholds(name):
+    first = recipes.run(name, profile="smoke", seed=0, report=silent).rounds[0]
     net = recipes.load_network(recipes.run("source", profile="smoke", seed=0, report=silent))
     bench = data.benchmark("game-city", "smoke", 0)
-    selector = select.ClassBalanced(0.20).fit(predict.whole(net, data.ordered_batches(bench.target)))
+    prior = None
+    if name.endswith("-sp"):  # the paper's window: 70 of 1,024 pixels of height
+        source = (bench.source[index].label for index in range(len(bench.source)))
+        prior = select.SpatialPrior.from_labels(source, 19, bench.size, 70 * bench.size[0] / 1024)
+    kind = select.ClassBalanced if name.startswith("cbst") else select.SelfTraining
+    selector = kind(0.20, prior).fit(predict.whole(net, data.ordered_batches(bench.target)))
     labels = torch.cat([selector.label(probs) for probs, _ in predict.whole(net, data.ordered_batches(bench.target))])
     oracle = bench.oracle().target
     truth = torch.stack([oracle[index].label for index in range(len(oracle))])
     quality = score.label_quality(labels, truth, 19)
-    assert first["thresholds"] == selector.thresholds.tolist()
+    assert first["thresholds"] == torch.as_tensor(selector.thresholds, dtype=torch.float64).tolist()
     assert first["predicted_share"] == pytest.approx(selector.shares.tolist())
     assert first["labels"]["coverage"] == pytest.approx(quality.coverage, abs=1e-6)
     assert first["labels"]["precision"] == pytest.approx(quality.overall_precision, abs=1e-6)
