@@ -650,23 +650,34 @@ TABLES = {
         Table(
             name="class_balance_causes",
             title="What class balancing is up against",
-            rows=(
-                *_rows("source adabn control"),
-                *(Row(LABELS[recipe], recipe, settings={"class_weight": 0.5}) for recipe in ("st", "cbst")),
-                *_rows("oracle"),
-                *_rows("source adabn control st cbst oracle", "game-city-plain", ", no lookalikes"),
-                *(Row(f"{LABELS[name]}, unweighted", name, settings={"class_weight": 0.0}) for name in ("st", "cbst")),
+            rows=tuple(
+                row
+                for benchmark, weighted, unweighted in (
+                    ("game-city", "", ", unweighted"),
+                    ("game-city-plain", ", no lookalikes", ", neither"),
+                )
+                for row in (
+                    *_rows("source adabn control oracle", benchmark, weighted),
+                    *(
+                        Row(LABELS[recipe] + where, recipe, benchmark, {"class_weight": weight})
+                        for where, weight in ((weighted, 0.5), (unweighted, 0.0))
+                        for recipe in ("st", "cbst")
+                    ),
+                )
             ),
-            differences=tuple(
-                (one + where, other + where)
-                for where, pairs in (("", _PAIRED), (", no lookalikes", _PAIRED), (", unweighted", (("CBST", "ST"),)))
-                for one, other in pairs
+            differences=(
+                *(
+                    (one + where, other + where)
+                    for where in ("", ", no lookalikes")
+                    for one, other in (("ST", "control"), ("CBST", "control"))
+                ),
+                *((f"CBST{where}", f"ST{where}") for where in ("", ", no lookalikes", ", unweighted", ", neither")),
             ),
             totals=("mIoU", "pixel accuracy", "precision in round 1"),
             note="No lookalikes: game-city-plain has the scenes of game-city, in which no surface passes for another "
             "class. Unweighted: the rounds take the plain loss, as the paper does; elsewhere rare classes weigh more "
-            "in the loss on source labels. Precision in round 1 is that of the first labels, all of the source-only "
-            "network.",
+            "in the loss on source labels. Neither: no lookalikes and the plain loss. Precision in round 1 is that of "
+            "the first labels, all of the source-only network.",
         ),
         Table(
             name="class_balance_dashcam",
