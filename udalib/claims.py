@@ -981,8 +981,9 @@ LEDGERS = {
                 "another class, and a rare class is soon outnumbered by its lookalikes: without them the labels of "
                 "CBST are not as far behind, and neither is its network. And the loss on source labels weighs rare "
                 "classes more, which the paper's does not, so that ST does not forget them: with the plain loss CBST "
-                "is not as far behind, either. If this is all, then CBST gains over ST where neither is so. A spatial "
-                "prior from another viewpoint adds to the loss; see B7.",
+                "is not as far behind, either. If this is all, then CBST gains over ST where neither is so. (The loss "
+                "is gone there; a gain like the paper's is not seen.) A spatial prior from another viewpoint adds to "
+                "the loss; see B7.",
                 evidence=(
                     *(
                         comparison
