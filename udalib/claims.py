@@ -1024,9 +1024,8 @@ LEDGERS = {
                     for one, other in (("ST", "source-only"), ("CBST", "ST"))
                 ),
                 why="CBST against ST is as in B1: its first labels are less precise, in every city. That decides Rome "
-                "and Rio. In Tokyo and Taipei a round has too few steps to make much of its labels, and the "
-                "statistics of the target alone lose what ST loses: AdaBN, which has no labels, is below source-only "
-                "there, too.",
+                "and Rio. In Tokyo and Taipei the two hardly differ, and what ST loses the statistics of the target "
+                "lose on their own: AdaBN, which has no labels, is below source-only there, too.",
                 evidence=(
                     *(
                         _difference("cross_city", f"CBST, {town}", f"ST, {town}", "-", "precision in round 1")
