@@ -591,7 +591,7 @@ show.say(f"Owed to the balance, CBST minus ST: **{balance:+z.1f}** mIoU, **{bala
 
 # %%
 show.verdicts("class_balance", "B1", "B2", "B3", "B6")
-show.over_seeds("class_balance_causes", "mIoU", "precision_in_round_1", kinds=["difference"])
+causes = show.over_seeds("class_balance_causes", "mIoU", "precision_in_round_1", kinds=["difference"])
 
 # %% [markdown]
 # On our streets the mixture is as promised, and the network is worse for it. The second table looks for the reasons by

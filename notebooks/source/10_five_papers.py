@@ -408,8 +408,9 @@ figures_of = {name: tables.per_seed(name, found) for name, found in records.item
 show.say(f"Of all {len(tables.TABLES)} declared tables, **{len(records)}** are committed.")
 
 # %% [markdown]
-# Many rows appear in more than one table. A run counts once here, in the first table that has it. (Sweeps of one seed are
-# left out, since nothing can be said about them, and tests at several scales, which would lift any row.)
+# Many rows appear in more than one table. A run counts once here, in the first table that has it. The same seeds in another
+# number type are other runs, so a row such as source-only may stand here twice and show what rounding does. (Sweeps over
+# settings are left out, and tests at several scales, which would lift any row.)
 
 # %%
 STANDS_IN = {"GTA5": ("game-city", "mIoU"), "SYNTHIA, 16 classes": ("synth-city", "mIoU")}
@@ -423,7 +424,8 @@ def own_rows(benchmark, column="mIoU"):
     found = {}
     for name, rows in figures_of.items():
         table = tables.find(name)
-        if table.benchmarks == (benchmark,) and column in table.totals and table.seeds is None:
+        sweep = table.seeds is not None or not table.differences
+        if table.benchmarks == (benchmark,) and column in table.totals and not sweep:
             mious = {row.label: rows[row.label][column] for row in table.rows if not row.test}  # at one scale
             control = mious.get("control", mious.get(tables.TWO_DECODERS))
             others = {"source": mious.get("source-only"), "control": control}
