@@ -1,8 +1,8 @@
-"""How far apart the same runs end on two machines or in two number types, and which verdicts that changes.
+"""How far apart the same runs end on other machines or in another number type, and which verdicts that changes.
 
-Run: python benchmarks/machines.py ONE OTHER. Each is a folder like figures/, with tables/ and claims/ in it: that of
-another checkout, say, after `make tables` and `make claims`. Runs are the same where recipe, benchmark, profile, seed,
-settings and code are.
+Run: python benchmarks/machines.py FOLDER [OTHER]. Each is a folder like figures/, with tables/ and claims/ in it: that
+of another checkout, say, after `make tables` and `make claims`. Runs are the same where recipe, benchmark, profile,
+seed, settings and code are; within a folder, those that were made on several devices are compared.
 """
 
 import csv
@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 
 
-def runs(folder: Path) -> dict[str, float]:
-    """From what makes a run the same to its mIoU after the last round, in per cent."""
+def runs(folders: list[Path]) -> dict[str, dict[tuple[str, str], float]]:
+    """From what makes a run the same, and from where it was made, to its mIoU after the last round, in per cent."""
     keys = ("recipe", "benchmark", "profile", "seed", "settings", "code")
-    records = [record for path in folder.glob("tables/*.records.json") for record in json.loads(path.read_text())]
-    return {
-        json.dumps([record[key] for key in keys], sort_keys=True): 100 * miou
-        for record in records
-        if (miou := record["rounds"][-1]["miou"]) is not None
-    }
+    found = {}
+    for folder in folders:
+        for path in folder.glob("tables/*.records.json"):
+            for record in json.loads(path.read_text()):
+                if (miou := record["rounds"][-1]["miou"]) is not None:
+                    same = json.dumps([record[key] for key in keys], sort_keys=True)
+                    found.setdefault(same, {})[str(folder), record["device"]] = 100 * miou
+    return found
 
 
 def verdicts(folder: Path) -> dict[tuple[str, ...], str]:
@@ -34,27 +36,28 @@ def verdicts(folder: Path) -> dict[tuple[str, ...], str]:
     }
 
 
-def main(one: str, other: str) -> None:
-    ours, theirs = runs(Path(one)), runs(Path(other))
-    same = sorted(ours.keys() & theirs.keys())
-    if not same:
-        sys.exit("The two folders have no run in common; make the same tables with the same code in both.")
+def main(*folders: Path) -> None:
+    compared = {key: places for key, places in runs(folders).items() if len(places) > 1}
+    if not compared:
+        sys.exit("No run was made in two places; make the same tables with the same code elsewhere.")
     by_recipe: dict[str, list[float]] = {}
-    for key in same:
-        by_recipe.setdefault(json.loads(key)[0], []).append(abs(ours[key] - theirs[key]))
+    for key in sorted(compared):
+        by_recipe.setdefault(json.loads(key)[0], []).append(np.ptp(list(compared[key].values())))
     by_recipe["all"] = [gap for gaps in by_recipe.values() for gap in gaps]
+    print("; ".join(sorted({device for places in compared.values() for _, device in places})), end="\n\n")
     print("| recipe | runs | mean difference in mIoU [points] | largest |\n| --- | ---: | ---: | ---: |")
     for recipe, gaps in by_recipe.items():
         print(f"| {recipe} | {len(gaps)} | {np.mean(gaps):.2f} | {max(gaps):.2f} |")
-    before, after = verdicts(Path(one)), verdicts(Path(other))
-    compared = before.keys() & after.keys()
-    changed = sorted(key for key in compared if before[key] != after[key])
-    print(f"\nOf {len(compared)} comparisons in the ledgers {len(changed)} have another verdict.")
-    for key in changed:
-        print(f"* {', '.join(key)}: {before[key]}, {after[key]}")
+    if len(folders) == 2:
+        before, after = map(verdicts, folders)
+        both = before.keys() & after.keys()
+        changed = sorted(key for key in both if before[key] != after[key])
+        print(f"\nOf {len(both)} comparisons in the ledgers {len(changed)} have another verdict.")
+        for key in changed:
+            print(f"* {', '.join(key)}: {before[key]}, {after[key]}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main(*map(Path, sys.argv[1:]))

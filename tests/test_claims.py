@@ -144,12 +144,12 @@ def test_no_threshold_is_held_against_the_worst_of_the_others():
     assert claims._without_a_threshold(miou).tolist() == [-2]
 
 
-def test_what_rounds_add_by_default_is_of_the_default_portion():
+def test_what_rounds_add_is_of_the_settings_asked_for():
     figures = {
         tables.portion_label("CBST", *setting): {"mIoU": np.array([40 + number]), "round 1": np.array([38])}
         for number, setting in enumerate(tables.PORTIONS)
     }
-    assert claims._growth_by_default(figures, "CBST", "round 1", "mIoU").tolist() == [3]
+    assert claims._growth(figures, "CBST", (tables.DEFAULT_PORTION,)).tolist() == [3]
 
 
 def test_sensitivity_is_the_spread_over_the_settings(tmp_path):

@@ -597,8 +597,8 @@ causes = show.over_seeds("class_balance_causes", "mIoU", "precision_in_round_1",
 # On our streets the mixture is as promised, and the network is worse for it. The second table looks for the reasons by
 # taking two of them away. Some surfaces of the target pass for another class; without these *lookalikes* the first labels
 # of CBST are half as far behind. And our loss on source labels weighs rare classes more, so that ST does not forget them;
-# *unweighted*, as in the paper, it does. Where neither is so, nothing is left of the loss. Nothing like the paper's gain is
-# there, either.
+# *unweighted*, as in the paper, it does. Where neither is so, CBST is level with ST. That explains what it loses here; a gain
+# like the paper's is not seen.
 #
 # ### Class by class
 

@@ -22,10 +22,9 @@ class ClassBalanced:
 
     variant: "paper" ranks all pixels, takes rank round(portion * n) and keeps quotients above 1 (and equal to 1
         where the threshold is the largest value of its class: saturated confidences, and those of rank 1, of which
-        a strict comparison would leave nothing). "official" is the released
-        code: every fourth pixel of an image and class counts, the list of every class has one 0.0 more, the rank
-        is floor(portion * n), quotients of at least 1 are kept. A class without a rank gets the threshold 1.0,
-        and so does one whose official threshold would be 0.
+        a strict comparison would leave nothing). "official" is the released code: every fourth pixel of an image and
+        class counts, the list of every class has one 0.0 more, the rank is floor(portion * n), quotients of at least
+        1 are kept. A class without a rank gets the threshold 1.0, and so does one whose official threshold would be 0.
     prior: multiplies the responses before anything else (CBST-SP).
 
     `thresholds`, float32 [C], and `shares`, float64 [C], the share of each class in the pixels
